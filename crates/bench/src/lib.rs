@@ -1,0 +1,1 @@
+//! Measures leasectl against floors and peers in one run.

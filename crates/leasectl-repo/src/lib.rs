@@ -1,0 +1,1 @@
+//! Clones as a rebuildable cache: everything that touches Git, and nothing that touches SQL.

@@ -1,0 +1,1 @@
+//! What every leasectl program shares: settings, logging, metrics, and opening the database.
