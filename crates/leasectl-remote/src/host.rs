@@ -15,9 +15,10 @@ const MAX_HOST_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
 /// Top-level names that only mean something inside a network.
-const LOCAL_SUFFIXES: [&str; 13] = [
+const LOCAL_SUFFIXES: [&str; 14] = [
     "localhost",
     "localdomain",
+    "localdomain6",
     "local",
     "internal",
     "intranet",

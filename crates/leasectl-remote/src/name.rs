@@ -90,15 +90,12 @@ impl RepoName {
     pub fn numbered(&self, number: u32) -> Self {
         let suffix = format!("-{number}");
         let room = MAX_NAME_BYTES - suffix.len();
-        let start = self.0.get(..room).unwrap_or(&self.0);
-        // Cutting can only reach into the name: suggested owners are far shorter, and a parsed
-        // name whose owner fills all the room keeps its first letter.
-        let start = if start.contains('/') {
-            start.trim_end_matches('.')
-        } else {
-            "repo/repo"
-        };
-        Self(format!("{start}{suffix}"))
+        let cut = self.0.get(..room).unwrap_or(&self.0);
+        match cut.split_once('/') {
+            Some((_, name)) if !name.is_empty() => Self(format!("{cut}{suffix}")),
+            // The owner leaves no room for a number.
+            Some(_) | None => Self(format!("repositories/{}{suffix}", self.name())),
+        }
     }
 
     pub(crate) fn suggest(url: &RemoteUrl) -> Self {
@@ -109,6 +106,10 @@ impl RepoName {
             .map(sanitised)
             .filter(|part| !part.is_empty())
             .collect();
+        if parts.len() > 2 && parts.first().is_some_and(|first| first == "scm") {
+            // Bitbucket Server keeps its repositories under /scm.
+            parts.remove(0);
+        }
         let name = parts.pop().unwrap_or_else(|| "repository".to_owned());
         let groups = match url.host() {
             // Parents of a local path are private to the machine and long: one is enough.
@@ -169,28 +170,34 @@ fn check_part(part: &str) -> Result<(), RepoNameError> {
 
 /// Parts of forge URLs that say nothing about the repository.
 fn is_noise(part: &str) -> bool {
-    matches!(part, "" | "_git" | ".git" | "scm")
+    matches!(part, "" | "_git" | ".git")
 }
 
 /// Brings one part of a path into the form of a part of a name; may come out empty.
 fn sanitised(part: &str) -> String {
-    let mut text = part;
-    while let Some(shorter) = strip_ending(text) {
+    let mut clean = String::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        rest = match (byte, tail) {
+            (b'%', [_, _, after @ ..]) => after,
+            _ => tail,
+        };
+        if is_allowed(*byte) {
+            clean.push(char::from(*byte));
+        } else if !clean.ends_with('-') {
+            clean.push('-');
+        }
+    }
+    clean.truncate(MAX_SUGGESTED_PART_BYTES);
+    let mut text = clean.as_str();
+    // Each cut may lay bare another edge or ending.
+    loop {
+        let trimmed = text.trim_matches(['-', '.']);
+        let shorter = strip_ending(trimmed).unwrap_or(trimmed);
+        if shorter == text {
+            return text.to_owned();
+        }
         text = shorter;
-    }
-    let mut clean = String::with_capacity(text.len());
-    for byte in text.bytes().take(MAX_SUGGESTED_PART_BYTES) {
-        clean.push(if is_allowed(byte) {
-            char::from(byte)
-        } else {
-            '-'
-        });
-    }
-    let clean = clean.trim_matches(['-', '.']);
-    // Cutting and trimming may lay bare another ending.
-    match strip_ending(clean) {
-        Some(_) => sanitised(clean),
-        None => clean.to_owned(),
     }
 }
 

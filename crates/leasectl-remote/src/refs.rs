@@ -17,6 +17,15 @@ const MIRRORED: [&str; 5] = [
     "refs/changes/",
 ];
 
+/// Namespaces that mean something to Git itself or to leasectl, and are never filled by a remote.
+const RESERVED: [&str; 5] = [
+    "refs/replace/",
+    "refs/worktree/",
+    "refs/bisect/",
+    "refs/rewritten/",
+    "refs/leasectl/",
+];
+
 /// Why a text is not a ref name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RefNameError {
@@ -66,22 +75,6 @@ impl RefName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Whether the name starts at the root of the ref store (`refs/…`).
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.0.starts_with("refs/")
-    }
-
-    /// The branch that the name stands for, without `refs/heads/`; none for a full name of
-    /// something else.
-    #[must_use]
-    pub fn branch(&self) -> Option<&str> {
-        match self.0.strip_prefix("refs/heads/") {
-            Some(branch) => Some(branch),
-            None => (!self.is_full()).then_some(self.as_str()),
-        }
     }
 }
 
@@ -168,6 +161,12 @@ pub enum RefspecError {
          to their own names; use the same name on both sides"
     )]
     NotMirrored,
+    /// The destination is a namespace that a remote may not fill.
+    #[error(
+        "refs/replace, refs/worktree, refs/bisect, refs/rewritten and refs/leasectl cannot be \
+         fetched into; use another destination"
+    )]
+    Reserved,
 }
 
 /// A valid fetch refspec: `[+]source:destination`, full names, with one `*` on both sides or none.
@@ -205,6 +204,9 @@ impl Refspec {
         if source != destination && MIRRORED.iter().any(|space| destination.starts_with(space)) {
             return Err(RefspecError::NotMirrored);
         }
+        if RESERVED.iter().any(|space| destination.starts_with(space)) {
+            return Err(RefspecError::Reserved);
+        }
         Ok(Self {
             forced,
             source: source.to_owned(),
@@ -234,12 +236,6 @@ impl Refspec {
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.source.contains('*')
-    }
-
-    /// The refspec as git takes it.
-    #[must_use]
-    pub fn to_git(&self) -> String {
-        self.to_string()
     }
 
     fn mirror(namespace: &str) -> Self {

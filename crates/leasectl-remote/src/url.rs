@@ -15,6 +15,7 @@
 //!   cost a second clone; one registration of two repositories would mix their contents.
 //! - The scp form is read as a path from the server's root, as every forge does. For a path in a
 //!   home directory, write `user@host:~/path`.
+//! - IPv6 addresses are written in full, in brackets, because `::` is refused everywhere.
 //! - Percent-encoding is accepted only for what cannot be written plainly: a space (Azure DevOps
 //!   project names) and letters and digits beyond ASCII. Its hexadecimal digits are upper-case.
 //! - Local paths are taken literally, never percent-decoded. They may hold spaces and letters
@@ -27,13 +28,18 @@ use crate::address::Locality;
 use crate::host;
 use crate::name::RepoName;
 
+mod error;
+mod segment;
+
+pub use error::RemoteUrlError;
+
 /// Longest accepted URL, in bytes, as written and in canonical form.
 pub const MAX_URL_BYTES: usize = 2_048;
 /// Longest accepted ssh user, in bytes.
 const MAX_USER_BYTES: usize = 64;
 
 /// How a remote is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     /// Git's smart protocol over TLS.
     Https,
@@ -75,118 +81,14 @@ impl Scheme {
     }
 }
 
-/// Why a text is not an acceptable remote URL. No variant carries any of the text, so a
-/// credential in it can reach neither a log nor an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum RemoteUrlError {
-    /// Nothing was given.
-    #[error("the remote URL is empty; give one such as https://host/owner/name.git")]
-    Empty,
-    /// Longer than [`MAX_URL_BYTES`].
-    #[error("the remote URL is longer than 2048 bytes; use a shorter one")]
-    TooLong,
-    /// A byte below 0x20, or 0x7f.
-    #[error("the remote URL holds a control character; remove it")]
-    ControlCharacter,
-    /// A byte that is not on the list of allowed ones.
-    #[error(
-        "the remote URL holds a character that is not allowed there; use letters, digits and \
-         - . _ ~ + only, and percent-encode a space"
-    )]
-    ForbiddenCharacter,
-    /// `::` calls a remote helper program in git.
-    #[error("the remote URL holds '::', which names a helper program; use https:// or ssh://")]
-    DoubleColon,
-    /// Neither a supported scheme nor the scp form.
-    #[error(
-        "this kind of remote is not supported; write https://host/path, ssh://user@host/path or \
-         user@host:path"
-    )]
-    Scheme,
-    /// A local path, `file://` or `http://` without permission.
-    #[error(
-        "local paths, file:// and http:// are refused; use https:// or ssh://, or set \
-         LEASECTL_ALLOW_LOCAL=1 on a machine where every user is trusted"
-    )]
-    LocalRefused,
-    /// A local path that does not start at the root.
-    #[error("a local path must be absolute, such as /srv/git/name.git")]
-    PathNotAbsolute,
-    /// A password, or user information in a scheme that takes none.
-    #[error(
-        "the remote URL holds a user name or password that must not be there; remove it and give \
-         credentials through the environment, a credential helper or a token file"
-    )]
-    Credentials,
-    /// ssh without a user.
-    #[error("an ssh remote needs its user; write ssh://git@host/path or git@host:path")]
-    UserMissing,
-    /// A user that could be taken for something else.
-    #[error(
-        "the ssh user may hold only letters, digits and . _ - and must not start with '-'; \
-         correct it"
-    )]
-    User,
-    /// No host.
-    #[error("the remote URL names no host; write it as https://host/path")]
-    HostMissing,
-    /// Not a host name.
-    #[error("the host of the remote URL is not a valid host name; correct it")]
-    Host,
-    /// An address in a spelling that programs read differently.
-    #[error(
-        "the host looks like an address in an unusual notation; write four decimal numbers, a \
-         full IPv6 address in brackets, or better a host name"
-    )]
-    AddressNotation,
-    /// A host name with invalid internationalised labels.
-    #[error(
-        "the host holds an invalid internationalised label; write the name as its registry \
-         publishes it"
-    )]
-    Punycode,
-    /// A loopback or private address, or a name that only means something in a local network.
-    #[error(
-        "the host is not on the public internet; use a public host, or set \
-         LEASECTL_ALLOW_LOCAL=1 on a machine where every user is trusted"
-    )]
-    HostNotPublic,
-    /// A link-local, metadata, multicast or reserved address.
-    #[error("the host is a metadata, link-local or reserved address, never a remote; change it")]
-    HostForbidden,
-    /// Not a number from 1 to 65535 without leading zeros.
-    #[error("the port must be a number from 1 to 65535; correct it or leave it out")]
-    Port,
-    /// `?` or `#`.
-    #[error("the remote URL has a query or fragment; remove everything from '?' or '#' on")]
-    QueryOrFragment,
-    /// No path, or only `/`.
-    #[error("the remote URL names no repository; add its path after the host")]
-    PathMissing,
-    /// `//` inside the path.
-    #[error("the path of the remote URL has an empty part ('//'); write single slashes")]
-    EmptySegment,
-    /// `.` or `..`, or more dots.
-    #[error("the path of the remote URL has a part made of dots; write the path without it")]
-    DotSegment,
-    /// A part that starts with `-`.
-    #[error("a part of the remote URL starts with '-', like an option; rename the repository")]
-    LeadingDash,
-    /// A percent-encoding of something else than a space or a letter.
-    #[error(
-        "the remote URL percent-encodes something that must be written plainly or not at all; \
-         only spaces and letters beyond ASCII may be encoded"
-    )]
-    PercentEncoding,
-}
-
 /// A remote that may be stored, compared and handed to Git: valid, canonical, without secrets.
 ///
 /// Two remotes are the same exactly when their canonical text is.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RemoteUrl {
     text: String,
-    /// Byte offset where the path starts in `text`; what stands before follows from the form.
+    scheme: Scheme,
+    /// Byte offset in `text` at which the path starts.
     path_start: usize,
 }
 
@@ -217,8 +119,7 @@ impl RemoteUrl {
     /// How the remote is reached.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        let name = self.text.split("://").next().unwrap_or_default();
-        Scheme::named(name).unwrap_or(Scheme::File)
+        self.scheme
     }
 
     /// The user of an ssh remote.
@@ -243,7 +144,7 @@ impl RemoteUrl {
     /// The port to connect to; none for a local repository.
     #[must_use]
     pub fn effective_port(&self) -> Option<u16> {
-        self.port().or(self.scheme().default_port())
+        self.port().or(self.scheme.default_port())
     }
 
     /// The path with its leading slash, percent-encoded as in the canonical text.
@@ -255,7 +156,7 @@ impl RemoteUrl {
     /// Where a local repository lies; none for a remote behind a network.
     #[must_use]
     pub fn local_path(&self) -> Option<&Path> {
-        (self.scheme() == Scheme::File).then(|| Path::new(self.path()))
+        (self.scheme == Scheme::File).then(|| Path::new(self.path()))
     }
 
     /// A name for the repository, made from the last parts of the path.
@@ -267,7 +168,7 @@ impl RemoteUrl {
     }
 
     fn authority(&self) -> &str {
-        let start = self.scheme().as_str().len() + "://".len();
+        let start = self.scheme.as_str().len() + "://".len();
         &self.text[start..self.path_start]
     }
 
@@ -285,6 +186,7 @@ impl RemoteUrl {
     fn assemble(scheme: Scheme, authority: &str, path: &str) -> Self {
         let before = format!("{}://{authority}", scheme.as_str());
         Self {
+            scheme,
             path_start: before.len(),
             text: before + path,
         }
@@ -372,7 +274,7 @@ fn parse_with_scheme(
     Ok(RemoteUrl::assemble(
         scheme,
         &authority,
-        &network_path(path)?,
+        &segment::network_path(path)?,
     ))
 }
 
@@ -382,14 +284,14 @@ fn parse_scp(text: &str, locality: Locality) -> Result<RemoteUrl, RemoteUrlError
         Locality::AllowLocal => RemoteUrlError::PathNotAbsolute,
     })?;
     let (before, path) = (&text[..colon], &text[colon + 1..]);
-    if before.contains('/') {
+    if before.contains('/') || Scheme::named(before).is_some() {
         return Err(RemoteUrlError::Scheme);
     }
-    let (user, host) = before.rsplit_once('@').ok_or(RemoteUrlError::UserMissing)?;
     if path.contains('@') {
         // `user:password@host:path`, or one parser's host in another parser's path.
         return Err(RemoteUrlError::Credentials);
     }
+    let (user, host) = before.rsplit_once('@').ok_or(RemoteUrlError::UserMissing)?;
     let authority = format!(
         "{}@{}",
         checked_user(user)?,
@@ -403,7 +305,7 @@ fn parse_scp(text: &str, locality: Locality) -> Result<RemoteUrl, RemoteUrlError
     Ok(RemoteUrl::assemble(
         Scheme::Ssh,
         &authority,
-        &network_path(&path)?,
+        &segment::network_path(&path)?,
     ))
 }
 
@@ -411,10 +313,7 @@ fn parse_local(path: &str, locality: Locality) -> Result<RemoteUrl, RemoteUrlErr
     match locality {
         Locality::PublicOnly => Err(RemoteUrlError::LocalRefused),
         Locality::AllowLocal => {
-            let path = trimmed_path(path)?;
-            for part in path.split('/').skip(1) {
-                check_part(part, |c| c.is_alphanumeric() || "-._~+@,= ".contains(c))?;
-            }
+            let path = segment::local_path(path)?;
             Ok(RemoteUrl::assemble(Scheme::File, "", path))
         }
     }
@@ -459,100 +358,4 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), RemoteUrlError> {
     port.parse()
         .map(|port| (host, Some(port)))
         .map_err(|_| RemoteUrlError::Port)
-}
-
-fn trimmed_path(path: &str) -> Result<&str, RemoteUrlError> {
-    let path = path.trim_end_matches('/');
-    if path.is_empty() {
-        Err(RemoteUrlError::PathMissing)
-    } else {
-        Ok(path)
-    }
-}
-
-fn network_path(path: &str) -> Result<String, RemoteUrlError> {
-    let mut canonical = String::with_capacity(path.len());
-    for part in trimmed_path(path)?.split('/').skip(1) {
-        let plain = percent_decoded(part)?;
-        check_part(&plain, |c| {
-            c == ' ' || "-._~+".contains(c) || c.is_alphanumeric()
-        })?;
-        canonical.push('/');
-        percent_encode(&plain, &mut canonical);
-    }
-    Ok(canonical)
-}
-
-/// The rules for one decoded part of a path, whatever the scheme.
-fn check_part(part: &str, allowed: impl Fn(char) -> bool) -> Result<(), RemoteUrlError> {
-    if part.is_empty() {
-        return Err(RemoteUrlError::EmptySegment);
-    }
-    if part.bytes().all(|byte| byte == b'.') {
-        return Err(RemoteUrlError::DotSegment);
-    }
-    if part.starts_with('-') || part.contains(" -") {
-        return Err(RemoteUrlError::LeadingDash);
-    }
-    if part.starts_with(' ') || part.ends_with(' ') || !part.chars().all(allowed) {
-        return Err(RemoteUrlError::ForbiddenCharacter);
-    }
-    Ok(())
-}
-
-/// Decodes a part. What could have been written plainly may not be encoded, and what may not be
-/// written plainly may not be smuggled in.
-fn percent_decoded(part: &str) -> Result<String, RemoteUrlError> {
-    if part.contains(' ') || !part.is_ascii() {
-        return Err(RemoteUrlError::ForbiddenCharacter);
-    }
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = tail;
-            continue;
-        }
-        let [high, low, tail @ ..] = tail else {
-            return Err(RemoteUrlError::PercentEncoding);
-        };
-        let byte = hex_value(*high)
-            .zip(hex_value(*low))
-            .map(|(high, low)| high << 4 | low)
-            .filter(|byte| *byte == b' ' || *byte >= 0x80)
-            .ok_or(RemoteUrlError::PercentEncoding)?;
-        bytes.push(byte);
-        rest = tail;
-    }
-    let text = String::from_utf8(bytes).map_err(|_| RemoteUrlError::PercentEncoding)?;
-    if text.chars().all(|c| c.is_ascii() || c.is_alphanumeric()) {
-        Ok(text)
-    } else {
-        Err(RemoteUrlError::PercentEncoding)
-    }
-}
-
-fn percent_encode(plain: &str, into: &mut String) {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-    ];
-    for byte in plain.bytes() {
-        if byte == b' ' || byte >= 0x80 {
-            into.push('%');
-            into.push(DIGITS[usize::from(byte >> 4)]);
-            into.push(DIGITS[usize::from(byte & 0x0f)]);
-        } else {
-            into.push(char::from(byte));
-        }
-    }
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
