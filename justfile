@@ -1,0 +1,34 @@
+# Shorthands for commands that work without just as well.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Runs the main job end to end: two workers, a real repository, no set-up.
+demo *ARGS:
+    cargo run --release --bin worker -- demo {{ARGS}}
+
+# Runs all tests.
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# Runs what CI runs.
+ci:
+    .ci/run
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Checks format and lints.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Builds the documentation of the code.
+doc:
+    cargo doc --workspace --no-deps
+
+# Runs benchmarks; without arguments, says which there are.
+bench *ARGS="--help":
+    cargo run --release --package leasectl-bench -- {{ARGS}}
