@@ -92,9 +92,10 @@ impl Programs {
         self.bin_dir.join(name)
     }
 
-    /// Finds the newest usable server, or the one whose major version a cluster needs.
+    /// Finds the newest usable server, installed or downloaded, or the one whose major version a cluster needs.
     pub(crate) fn find(
         options: &EmbeddedOptions,
+        downloads: &Path,
         needed_major: Option<u32>,
         account: &Account,
     ) -> Result<Self, FindError> {
@@ -113,7 +114,9 @@ impl Programs {
             };
         }
         let listed = options.search_path.iter().flat_map(std::env::split_paths);
-        let folders = listed.chain(USUAL_FOLDERS.iter().flat_map(|pattern| expand(pattern)));
+        let usual = USUAL_FOLDERS.iter().flat_map(|pattern| expand(pattern));
+        let downloaded = expand(&format!("{}/*/bin", downloads.display()));
+        let folders = listed.chain(usual).chain(downloaded);
         pick(folders, needed_major, |folder| {
             inspect(folder, account).ok()
         })

@@ -230,7 +230,9 @@ impl Cluster {
                         log,
                     });
                 }
-                _ => std::thread::sleep(POLL),
+                ServerState::Stopped | ServerState::Busy(_) | ServerState::Ready(_) => {
+                    std::thread::sleep(POLL);
+                }
             }
         }
     }
@@ -248,7 +250,7 @@ impl Cluster {
                     });
                 }
                 ServerState::Busy(_) => std::thread::sleep(POLL),
-                settled => return Ok(settled),
+                settled @ (ServerState::Stopped | ServerState::Ready(_)) => return Ok(settled),
             }
         }
     }

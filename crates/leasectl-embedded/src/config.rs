@@ -3,6 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Whether the server's programs may be downloaded when none are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Downloads {
+    /// A missing server is an error.
+    #[default]
+    Never,
+    /// Downloaded once, into the data directory.
+    WhenMissing,
+}
+
 /// Where to look for the server's programs.
 #[derive(Debug, Clone, Default)]
 pub struct EmbeddedOptions {
@@ -10,10 +20,16 @@ pub struct EmbeddedOptions {
     pub bin_dir: Option<PathBuf>,
     /// A list of folders in the form of `PATH`, tried before the usual distribution folders.
     pub search_path: Option<OsString>,
+    /// What to do when no server is installed; never used together with [`Self::bin_dir`].
+    pub downloads: Downloads,
 }
 
 impl EmbeddedOptions {
-    /// Options from `LEASECTL_POSTGRES_BIN` (when it is not empty) and `PATH`.
+    pub(crate) fn may_download(&self) -> bool {
+        self.bin_dir.is_none() && self.downloads == Downloads::WhenMissing
+    }
+
+    /// Options from `LEASECTL_POSTGRES_BIN` (when it is not empty) and `PATH`; downloads allowed.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -25,6 +41,7 @@ impl EmbeddedOptions {
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from),
             search_path: std::env::var_os("PATH"),
+            downloads: Downloads::WhenMissing,
         }
     }
 }

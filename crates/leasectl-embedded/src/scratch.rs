@@ -4,50 +4,32 @@
 //! its [`ScratchServer`]; when the process is killed first, a small guardian process notices the end
 //! of its standard input and cleans up; when that is killed too, the next start sweeps.
 
-use std::fs::{self, DirBuilder};
+mod nursery;
+
+use std::fs;
 use std::io::{self, Read as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::account::{self, Account, AccountError};
+use self::nursery::{Hatched, Nursery};
+use crate::account::{Account, AccountError};
 use crate::binaries::{FindError, Programs};
 use crate::cluster::{Cluster, ClusterError, Mode};
 use crate::config::EmbeddedOptions;
 use crate::lock::ExclusiveLock;
 use crate::postmaster::ServerState;
-use crate::process::{self, Program, RunError};
+use crate::process::{self, RunError};
 use crate::settings::{self, Address, NAME};
-use crate::socket;
 use crate::sql::{self, SqlError};
 
-/// How long another process may take to make the template or to sweep.
-const GATE_LIMIT: Duration = Duration::from_secs(180);
-const COPY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the guardian may take to remove the files.
 const CLEAN_LIMIT: Duration = Duration::from_secs(30);
 /// Another program may take a free port between the look and the start.
 const PORT_ATTEMPTS: u32 = 3;
-
-/// `$1` is the server's folder. It never signals a process that is not this cluster's server.
-const GUARDIAN: &str = r#"
-trap '' HUP INT TERM
-while read -r line; do :; done
-pidfile="$1/data/postmaster.pid"
-if [ -r "$pidfile" ] && read -r pid < "$pidfile"; then
-    if [ ! -e /proc/self ] || [ "$(readlink "/proc/$pid/cwd")" = "$1/data" ]; then
-        kill -QUIT "$pid"
-        turns=100
-        while [ -e "$pidfile" ] && [ "$turns" -gt 0 ]; do sleep 0.1; turns=$((turns - 1)); done
-        [ ! -e "$pidfile" ] || kill -KILL "$pid"
-    fi
-fi
-rm -rf "$1"
-"#;
 
 /// Settings that make a throw-away server quick.
 const QUICK: [(&str, &str); 5] = [
@@ -166,18 +148,51 @@ impl ScratchServer {
     /// When no server programs are installed, or the server does not start.
     pub fn start(settings: ScratchSettings) -> Result<Self, ScratchError> {
         let account = Account::for_new_cluster()?;
-        let programs = Programs::find(&EmbeddedOptions::from_environment(), None, &account)?;
         let nursery = Nursery::open(account)?;
-        let server = nursery.start(programs.clone(), settings.clone());
-        match server {
+        let options = EmbeddedOptions::from_environment();
+        let downloads = nursery.folder.join("programs.d");
+        let programs = Programs::find(&options, &downloads, None, &nursery.account)?;
+        match Self::launch_new(&nursery, &programs, &settings) {
             // A cleaner of temporary files may have taken parts of the template.
             Err(ScratchError::Cluster(ClusterError::DidNotStart { log })) => {
                 tracing::warn!(log, "making the scratch template anew");
                 nursery.remove_template(&programs)?;
-                nursery.start(programs, settings)
+                Self::launch_new(&nursery, &programs, &settings)
             }
             result => result,
         }
+    }
+
+    fn launch_new(
+        nursery: &Nursery,
+        programs: &Programs,
+        settings: &ScratchSettings,
+    ) -> Result<Self, ScratchError> {
+        let Hatched {
+            cluster,
+            folder,
+            guardian,
+            lock,
+        } = nursery.hatch(programs)?;
+        let mut server = Self {
+            cluster,
+            programs: programs.clone(),
+            folder,
+            port: settings::DEFAULT_PORT,
+            password: None,
+            settings: settings.clone(),
+            databases: AtomicU32::new(0),
+            power: Mutex::new(()),
+            guardian,
+            _lock: lock,
+        };
+        if server.settings.tcp {
+            server.launch_on_free_port()?;
+            server.set_password()?;
+        } else {
+            server.launch()?;
+        }
+        Ok(server)
     }
 
     /// The URL of the database `leasectl`, over the Unix socket.
@@ -296,6 +311,21 @@ impl ScratchServer {
         Ok(())
     }
 
+    fn launch_on_free_port(&mut self) -> Result<(), ScratchError> {
+        let mut attempt = 1;
+        loop {
+            self.port = free_port().map_err(failed(Path::new("127.0.0.1")))?;
+            match self.launch() {
+                Err(ScratchError::Cluster(ClusterError::DidNotStart { .. }))
+                    if attempt < PORT_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
     fn set_password(&mut self) -> Result<(), ScratchError> {
         let password = random_hex().map_err(failed(Path::new("/dev/urandom")))?;
         let statement = format!("ALTER ROLE {NAME} PASSWORD '{password}'");
@@ -331,158 +361,9 @@ pub fn shared() -> Result<&'static ScratchServer, &'static ScratchError> {
         .as_ref()
 }
 
-/// The folder of all scratch servers of one user.
-struct Nursery {
-    folder: PathBuf,
-    account: Account,
-}
-
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> ScratchError {
     let path = path.to_owned();
     move |source| ScratchError::Io { path, source }
-}
-
-impl Nursery {
-    fn open(account: Account) -> Result<Self, ScratchError> {
-        let own_uid = rustix::process::geteuid().as_raw();
-        let name = format!("leasectl-scratch-{own_uid}");
-        let temporary = socket::short_temporary_dir(&account);
-        let folder = temporary.join(name);
-        // The server's account only has to pass through.
-        let mode = if account::is_root() { 0o711 } else { 0o700 };
-        match DirBuilder::new().mode(mode).create(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed(&folder)(error));
-            }
-            _ => {}
-        }
-        let metadata = fs::symlink_metadata(&folder).map_err(failed(&folder))?;
-        if !metadata.is_dir() || metadata.uid() != own_uid {
-            return Err(ScratchError::Foreign { folder });
-        }
-        let folder = fs::canonicalize(&folder).map_err(failed(&folder))?;
-        Ok(Self { folder, account })
-    }
-
-    /// Locks out other processes that make the template, sweep, or start a server.
-    fn gate(&self) -> Result<ExclusiveLock, ScratchError> {
-        let path = self.folder.join("gate");
-        ExclusiveLock::acquire(&path, GATE_LIMIT).map_err(failed(&path))
-    }
-
-    fn template(&self, programs: &Programs) -> Cluster {
-        let name = format!("template-{}", programs.version).replace('.', "_");
-        Cluster {
-            data: self.folder.join(name),
-            log: self.folder.join("template.log"),
-            account: self.account.clone(),
-        }
-    }
-
-    fn remove_template(&self, programs: &Programs) -> Result<(), ScratchError> {
-        let _gate = self.gate()?;
-        let data = self.template(programs).data;
-        fs::remove_dir_all(&data).map_err(failed(&data))
-    }
-
-    fn start(
-        &self,
-        programs: Programs,
-        settings: ScratchSettings,
-    ) -> Result<ScratchServer, ScratchError> {
-        let gate = self.gate()?;
-        self.sweep();
-        let template = self.template(&programs);
-        if !template.data.join("PG_VERSION").exists() {
-            template.create(&programs, false)?;
-        }
-        let folder = tempfile::Builder::new()
-            .prefix("s-")
-            .tempdir_in(&self.folder)
-            .map_err(failed(&self.folder))?
-            .keep();
-        self.account.take(&folder).map_err(failed(&folder))?;
-        let lock_path = folder.join("lock");
-        let lock = ExclusiveLock::acquire(&lock_path, GATE_LIMIT).map_err(failed(&lock_path))?;
-        drop(gate);
-        let guardian = Program::new(Path::new("/bin/sh"), &Account::Own)
-            .args(["-c", GUARDIAN, "leasectl-guardian"])
-            .arg(&folder)
-            .spawn_guardian()?;
-        let data = folder.join("data");
-        let mut server = ScratchServer {
-            cluster: Cluster {
-                data: data.clone(),
-                log: folder.join("server.log"),
-                account: self.account.clone(),
-            },
-            programs,
-            folder,
-            port: settings::DEFAULT_PORT,
-            password: None,
-            settings,
-            databases: AtomicU32::new(0),
-            power: Mutex::new(()),
-            guardian,
-            _lock: lock,
-        };
-        Program::new(Path::new("cp"), &self.account)
-            .arg("-R")
-            .arg(&template.data)
-            .arg(&data)
-            .run(COPY_LIMIT)?;
-        if server.settings.tcp {
-            server.launch_on_free_port()?;
-            server.set_password()?;
-        } else {
-            server.launch()?;
-        }
-        Ok(server)
-    }
-
-    /// Ends servers and removes folders whose owner is gone. The caller holds the gate.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else {
-            return;
-        };
-        let folders = entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("s-"))
-            .map(|entry| entry.path());
-        for folder in folders {
-            // The guardian may be at it as well, so errors mean nothing here.
-            let Ok(Some(_lock)) = ExclusiveLock::try_acquire(&folder.join("lock")) else {
-                continue;
-            };
-            let cluster = Cluster {
-                data: folder.join("data"),
-                log: folder.join("server.log"),
-                account: self.account.clone(),
-            };
-            if let Err(error) = cluster.stop(Mode::Immediate) {
-                tracing::warn!(%error, "could not stop a stale scratch server");
-                continue;
-            }
-            drop(fs::remove_dir_all(&folder));
-        }
-    }
-}
-
-impl ScratchServer {
-    fn launch_on_free_port(&mut self) -> Result<(), ScratchError> {
-        let mut attempt = 1;
-        loop {
-            self.port = free_port().map_err(failed(Path::new("127.0.0.1")))?;
-            match self.launch() {
-                Err(ScratchError::Cluster(ClusterError::DidNotStart { .. }))
-                    if attempt < PORT_ATTEMPTS =>
-                {
-                    attempt += 1;
-                }
-                result => return result,
-            }
-        }
-    }
 }
 
 fn free_port() -> io::Result<u16> {

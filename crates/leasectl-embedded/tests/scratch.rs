@@ -1,5 +1,9 @@
 //! The throw-away server, as tests of other crates use it.
 
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+use std::time::{Duration, Instant};
+
 use leasectl_embedded::Mode;
 use leasectl_embedded::scratch::{ScratchError, ScratchServer, ScratchSettings, shared};
 
@@ -103,12 +107,9 @@ fn a_killed_server_comes_back_although_its_pid_file_lies_there() {
     let pid = server.pid().expect("running").cast_signed();
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while server.pid().is_some() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the server survived SIGKILL"
-        );
+        assert!(Instant::now() < deadline, "the server survived SIGKILL");
         std::thread::yield_now();
     }
     server.start_again().expect("started");
