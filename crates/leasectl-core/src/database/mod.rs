@@ -1,0 +1,206 @@
+//! Connections to PostgreSQL: a bounded pool for work, and single connections outside it.
+//!
+//! **Invariant.** Every wait ends: for a free connection, for a connect, for a statement, for a
+//! lock, and for a transaction that its writer left open.
+
+mod error;
+mod tls;
+mod url;
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::Config;
+
+pub use self::error::{ConnectError, DatabaseError};
+pub use self::url::{DatabaseUrl, DatabaseUrlError, SslMode};
+
+/// A connection with its cache of prepared statements.
+pub type Client = deadpool_postgres::Client;
+
+/// The oldest PostgreSQL that is supported.
+const OLDEST_SERVER: i32 = 14;
+
+/// What every work session is set to: a frozen writer that holds its job's row must not block a
+/// takeover for as long as it sleeps.
+const SESSION: &str = "set idle_in_transaction_session_timeout = '5s'; set lock_timeout = '2s'; \
+                       set statement_timeout = '30s'; set jit = off";
+
+/// How a pool is made.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// The most connections that are open at once.
+    pub max_size: usize,
+    /// The name shown in `pg_stat_activity`.
+    pub application_name: String,
+}
+
+/// A database: cheap to clone, connects when asked to.
+#[derive(Clone, Debug)]
+pub struct Database {
+    url: DatabaseUrl,
+    pool: Pool,
+    application_name: String,
+}
+
+impl Database {
+    /// Makes the pool without connecting.
+    ///
+    /// # Errors
+    /// When the TLS settings of the URL cannot be used.
+    pub fn open(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, ConnectError> {
+        let pool = make_pool(url, &options)?;
+        Ok(Self {
+            url: url.clone(),
+            pool,
+            application_name: options.application_name,
+        })
+    }
+
+    /// Makes the pool and checks that the server can be used.
+    ///
+    /// # Errors
+    /// As [`Database::open`] and [`Database::check`].
+    pub async fn connect(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, ConnectError> {
+        let database = Self::open(url, options)?;
+        database.check().await?;
+        Ok(database)
+    }
+
+    /// Checks that the server answers, is new enough, and does not lose commits.
+    ///
+    /// # Errors
+    /// When it cannot be reached, is too old, or runs with `synchronous_commit = off`, with which
+    /// an accepted job could vanish.
+    pub async fn check(&self) -> Result<(), ConnectError> {
+        let client = self.client().await?;
+        let row = client
+            .query_one(
+                "select current_setting('server_version_num')::integer / 10000, \
+                        current_setting('synchronous_commit')",
+                &[],
+            )
+            .await
+            .map_err(DatabaseError::from)?;
+        let version: i32 = row.get(0);
+        if version < OLDEST_SERVER {
+            return Err(ConnectError::ServerTooOld {
+                found: version,
+                oldest: OLDEST_SERVER,
+            });
+        }
+        if row.get::<_, String>(1) == "off" {
+            return Err(ConnectError::CommitsMayBeLost);
+        }
+        Ok(())
+    }
+
+    /// A connection from the pool.
+    ///
+    /// # Errors
+    /// When none becomes free, or none can be made, in time.
+    pub async fn client(&self) -> Result<Client, DatabaseError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// A pool of exactly one connection beside this one, so that an exhausted pool never delays
+    /// what must not be late.
+    ///
+    /// # Errors
+    /// When the TLS settings of the URL cannot be used.
+    pub fn dedicated(&self, purpose: &str) -> Result<Self, ConnectError> {
+        Self::open(
+            &self.url,
+            PoolOptions {
+                max_size: 1,
+                application_name: format!("{} {purpose}", self.application_name),
+            },
+        )
+    }
+
+    /// Where this database is.
+    #[must_use]
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+}
+
+/// One connection outside any pool, with the messages that the server sends unasked.
+pub(crate) struct DirectConnection {
+    /// Sends statements.
+    pub(crate) client: tokio_postgres::Client,
+    /// Notifications and notices; ends when the connection does.
+    pub(crate) messages: tokio::sync::mpsc::Receiver<AsyncMessage>,
+}
+
+/// Opens one connection outside any pool.
+///
+/// # Errors
+/// When the server cannot be reached within ten seconds.
+pub(crate) async fn connect_direct(
+    url: &DatabaseUrl,
+    application_name: &str,
+) -> Result<DirectConnection, ConnectError> {
+    let config = config_for(url, application_name);
+    let connecting = config.connect(tls::connector(url)?);
+    let (client, mut connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_elapsed| DatabaseError::ConnectTimeout)?
+        .map_err(DatabaseError::from)?;
+    let (sender, messages) = tokio::sync::mpsc::channel(256);
+    tokio::spawn(async move {
+        // Ends with the connection, or when nobody listens any more.
+        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            if sender.send(message).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(DirectConnection { client, messages })
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn config_for(url: &DatabaseUrl, application_name: &str) -> Config {
+    let mut config = url.config().clone();
+    config
+        .application_name(application_name)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(5))
+        .keepalives_interval(Duration::from_secs(2))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(10));
+    config
+}
+
+fn make_pool(url: &DatabaseUrl, options: &PoolOptions) -> Result<Pool, ConnectError> {
+    let manager = Manager::from_config(
+        config_for(url, &options.application_name),
+        tls::connector(url)?,
+        ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        },
+    );
+    Pool::builder(manager)
+        .max_size(options.max_size)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts {
+            wait: Some(Duration::from_secs(10)),
+            create: Some(CONNECT_TIMEOUT),
+            recycle: Some(Duration::from_secs(5)),
+        })
+        .post_create(Hook::async_fn(|client, _| {
+            Box::pin(async move {
+                client
+                    .batch_execute(SESSION)
+                    .await
+                    .map_err(HookError::Backend)?;
+                Ok(())
+            })
+        }))
+        .build()
+        .map_err(|_no_runtime| ConnectError::Database(DatabaseError::ConnectTimeout))
+}

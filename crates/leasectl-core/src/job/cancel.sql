@@ -1,0 +1,25 @@
+-- Cancels a job: one that is not running ends at once, a running one is asked to stop.
+-- $1 job id. Locks: the row FOR UPDATE, so it waits for a fence. Index: job_pkey.
+-- Zero rows: there is no live job of that id.
+with held as materialized (
+  select j.id, j.state from leasectl.job j where j.id = $1 for update
+), gone as (
+  delete from leasectl.job j where j.id = any (array(select id from held where state <> 'running'))
+  returning j.*
+), finished as (
+  insert into leasectl.job_history
+        (id, seq, repo_id, kind, lane, args, priority, state, not_before, created_at, attempt, max_attempts,
+         finished_at, progress, message, last_error, attempts)
+  select id, seq, repo_id, kind, lane, args, priority, 'cancelled', not_before, created_at, attempt, max_attempts,
+         now(), progress, message,
+         '{"code": "cancelled", "message": "the job was cancelled before it ran", "retryable": false}'::jsonb, attempts
+    from gone
+  returning repo_id, lane
+), asked as (
+  update leasectl.job j set cancel_requested = true
+   where j.id = any (array(select id from held where state = 'running'))
+  returning j.repo_id, j.lane
+)
+select repo_id, lane, true as ended from finished
+union all
+select repo_id, lane, false from asked

@@ -1,0 +1,345 @@
+//! Enqueueing: accepting jobs in one short transaction of our own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
+
+use super::{PublicState, state_of};
+use crate::database::{Client, Database, DatabaseError};
+use crate::ids::{JobId, RepoId};
+use crate::kind::{CanonicalArgs, KindSpec, Priority};
+use crate::time::Timestamp;
+
+/// Rows of one insert; more only makes each statement's memory larger.
+const CHUNK: usize = 5_000;
+
+/// How often a transaction is run again that lost a deadlock.
+const DEADLOCK_TRIES: u32 = 5;
+
+/// When a job may start.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub enum NotBefore {
+    /// At once.
+    #[default]
+    Now,
+    /// Not before a moment of the database's clock.
+    At(Timestamp),
+    /// Not before this long after the database accepted it.
+    In(Duration),
+}
+
+/// A job to accept.
+#[derive(Clone, Debug)]
+pub struct EnqueueRequest {
+    repo_id: RepoId,
+    kind: &'static str,
+    lane: &'static str,
+    args: CanonicalArgs,
+    priority: Priority,
+    not_before: NotBefore,
+}
+
+impl EnqueueRequest {
+    /// A job of a kind for a repository; arguments come from [`crate::kind::Kinds::canonical_args`]
+    /// of the same kind.
+    #[must_use]
+    pub fn new(repo_id: RepoId, kind: &KindSpec, args: CanonicalArgs) -> Self {
+        Self {
+            repo_id,
+            kind: kind.name,
+            lane: kind.lane.as_str(),
+            args,
+            priority: Priority::default(),
+            not_before: NotBefore::Now,
+        }
+    }
+
+    /// With another priority.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Not before a time.
+    #[must_use]
+    pub fn not_before(mut self, not_before: NotBefore) -> Self {
+        self.not_before = not_before;
+        self
+    }
+}
+
+/// A job that is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Enqueued {
+    /// The job.
+    pub job_id: JobId,
+    /// Where it stands.
+    pub state: PublicState,
+    /// Whether it is an equal job that was queued already.
+    pub deduplicated: bool,
+}
+
+/// Why nothing was accepted.
+#[derive(Debug, Error)]
+pub enum EnqueueError {
+    /// A repository is not registered.
+    #[error("there is no repository {repo_id}")]
+    UnknownRepository {
+        /// The id asked for.
+        repo_id: RepoId,
+        /// The place of the request in the batch, from 0.
+        index: usize,
+    },
+    /// A time that PostgreSQL cannot hold.
+    #[error("the time to start is too far away; it lies within 10 years")]
+    TooFarAway,
+    /// The database is away. If the connection broke during the commit, the jobs may be accepted
+    /// all the same; enqueueing again is safe, since equal jobs are merged.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<tokio_postgres::Error> for EnqueueError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Accepts jobs: all of them, committed, or none. Answers in the order of the requests.
+///
+/// # Errors
+/// When a repository is unknown or the database away; nothing was accepted then, unless the
+/// connection broke during the commit.
+pub async fn enqueue(
+    database: &Database,
+    requests: &[EnqueueRequest],
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    check_times(requests)?;
+    let mut client = database.client().await?;
+    for _ in 1..DEADLOCK_TRIES {
+        match try_enqueue(&mut client, requests).await {
+            Err(EnqueueError::Database(error)) if error.is_deadlock() => {}
+            answer => return answer,
+        }
+    }
+    try_enqueue(&mut client, requests).await
+}
+
+async fn try_enqueue(
+    client: &mut Client,
+    requests: &[EnqueueRequest],
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let insert = client.prepare_cached(include_str!("enqueue.sql")).await?;
+    // A single job that finds its lane free needs one round trip and no transaction.
+    if let [request] = requests {
+        let rows = Columns::of(requests).insert(client, &insert).await?;
+        if let Some(enqueued) = inserted(&rows, requests, 0)?.into_iter().flatten().next() {
+            return Ok(vec![enqueued]);
+        }
+        tracing::trace!(repo = %request.repo_id, "the lane or an equal job is in the way");
+    }
+    let collided = client
+        .prepare_cached(include_str!("enqueue_one.sql"))
+        .await?;
+    let promote = client
+        .prepare_cached(include_str!("../lease/promote.sql"))
+        .await?;
+    let states = client.prepare_cached(include_str!("states.sql")).await?;
+    let transaction = client.transaction().await?;
+    let mut accepted = Vec::with_capacity(requests.len());
+    let mut lanes = BTreeSet::new();
+    for (chunk_number, chunk) in requests.chunks(CHUNK).enumerate() {
+        let rows = Columns::of(chunk).insert(&transaction, &insert).await?;
+        let mut answers = inserted(&rows, chunk, chunk_number * CHUNK)?;
+        // In one fixed order, so that two batches do not wait for each other in a circle.
+        let mut missing: Vec<usize> = (0..chunk.len())
+            .filter(|index| answers[*index].is_none())
+            .collect();
+        missing.sort_by_key(|index| {
+            let request = &chunk[*index];
+            (
+                request.repo_id,
+                request.kind,
+                request.args.as_json().to_string(),
+                *index,
+            )
+        });
+        for index in missing {
+            let request = &chunk[index];
+            let id: Uuid = rows[index].get("id");
+            let seq: i64 = rows[index].get("seq");
+            let found = merge(&transaction, &collided, request, id, seq).await?;
+            lanes.insert((request.repo_id.as_uuid(), request.lane));
+            answers[index] = Some(Enqueued {
+                job_id: found.into(),
+                state: PublicState::Waiting,
+                deduplicated: found != id,
+            });
+        }
+        accepted.extend(answers.into_iter().flatten());
+    }
+    if !lanes.is_empty() {
+        let (repos, names): (Vec<Uuid>, Vec<&str>) = lanes.into_iter().unzip();
+        transaction.query(&promote, &[&repos, &names]).await?;
+        let ids: Vec<Uuid> = accepted
+            .iter()
+            .map(|enqueued| enqueued.job_id.as_uuid())
+            .collect();
+        let rows = transaction.query(&states, &[&ids]).await?;
+        for (enqueued, row) in accepted.iter_mut().zip(rows) {
+            enqueued.state = state_of(row.get(0))?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(accepted)
+}
+
+/// Sends a job that collided; returns the id of the job that stands for it.
+async fn merge(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    statement: &Statement,
+    request: &EnqueueRequest,
+    id: Uuid,
+    seq: i64,
+) -> Result<Uuid, tokio_postgres::Error> {
+    let (at, delay) = request.not_before.columns();
+    let row = transaction
+        .query_one(
+            statement,
+            &[
+                &id,
+                &seq,
+                &request.repo_id.as_uuid(),
+                &request.kind,
+                &request.lane,
+                request.args.as_json(),
+                &request.priority.get(),
+                &at,
+                &delay,
+            ],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// The answers of the inserting statement; none where a job collided.
+fn inserted(
+    rows: &[Row],
+    requests: &[EnqueueRequest],
+    offset: usize,
+) -> Result<Vec<Option<Enqueued>>, EnqueueError> {
+    let unknown = rows.iter().position(|row| !row.get::<_, bool>("known"));
+    if let Some(index) = unknown {
+        let repo_id = requests[index].repo_id;
+        return Err(EnqueueError::UnknownRepository {
+            repo_id,
+            index: offset + index,
+        });
+    }
+    rows.iter()
+        .map(|row| {
+            let Some(state) = row.get::<_, Option<&str>>("state") else {
+                return Ok(None);
+            };
+            Ok(Some(Enqueued {
+                job_id: row.get::<_, Uuid>("id").into(),
+                state: match state {
+                    "waiting" => PublicState::Waiting,
+                    _ => PublicState::Queued,
+                },
+                deduplicated: false,
+            }))
+        })
+        .collect()
+}
+
+impl NotBefore {
+    fn columns(self) -> (Option<Timestamp>, Option<f64>) {
+        match self {
+            Self::Now => (None, None),
+            Self::At(moment) => (Some(moment), None),
+            Self::In(delay) => (None, Some(delay.as_secs_f64())),
+        }
+    }
+}
+
+fn check_times(requests: &[EnqueueRequest]) -> Result<(), EnqueueError> {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
+    let too_far = requests.iter().any(|request| match request.not_before {
+        NotBefore::Now => false,
+        NotBefore::At(moment) => {
+            !(1970..2200).contains(&chrono::Datelike::year(&moment.as_datetime()))
+        }
+        NotBefore::In(delay) => delay > TEN_YEARS,
+    });
+    if too_far {
+        Err(EnqueueError::TooFarAway)
+    } else {
+        Ok(())
+    }
+}
+
+/// The columns of a batch.
+struct Columns<'a> {
+    repos: Vec<Uuid>,
+    kinds: Vec<&'static str>,
+    lanes: Vec<&'static str>,
+    args: Vec<&'a Value>,
+    priorities: Vec<i16>,
+    moments: Vec<Option<Timestamp>>,
+    delays: Vec<Option<f64>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(requests: &'a [EnqueueRequest]) -> Self {
+        let (moments, delays) = requests
+            .iter()
+            .map(|request| request.not_before.columns())
+            .unzip();
+        Self {
+            repos: requests
+                .iter()
+                .map(|request| request.repo_id.as_uuid())
+                .collect(),
+            kinds: requests.iter().map(|request| request.kind).collect(),
+            lanes: requests.iter().map(|request| request.lane).collect(),
+            args: requests
+                .iter()
+                .map(|request| request.args.as_json())
+                .collect(),
+            priorities: requests
+                .iter()
+                .map(|request| request.priority.get())
+                .collect(),
+            moments,
+            delays,
+        }
+    }
+
+    async fn insert(
+        &self,
+        client: &impl deadpool_postgres::GenericClient,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &self.repos,
+            &self.kinds,
+            &self.lanes,
+            &self.args,
+            &self.priorities,
+            &self.moments,
+            &self.delays,
+        ];
+        let mut rows = client.query(statement, &parameters).await?;
+        rows.sort_by_key(|row| row.get::<_, i64>("ord"));
+        Ok(rows)
+    }
+}

@@ -1,0 +1,127 @@
+//! The fence: a transaction that commits only while its lease is held.
+//!
+//! A plain check of the token before a write lets a stale write through at every isolation level.
+//! What holds is a `FOR KEY SHARE` on the job's row until COMMIT, against the `FOR UPDATE` that
+//! everything takes that ends or moves a lease.
+
+use deadpool_postgres::Transaction;
+use thiserror::Error;
+
+use super::LeaseKey;
+use crate::database::{Client, DatabaseError};
+use crate::ids::Owner;
+
+/// Opens fenced transactions for one lease. It carries no right to settle.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    key: LeaseKey,
+    owner: Owner,
+}
+
+/// A fenced transaction could not be opened or committed.
+#[derive(Debug, Error)]
+pub enum FenceError {
+    /// The lease is lost; nothing was written.
+    #[error("the lease is lost; nothing was written")]
+    LeaseLost,
+    /// The database is away.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<tokio_postgres::Error> for FenceError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A transaction that holds the lease until it ends. Dropping it rolls it back.
+#[must_use = "nothing is written before commit"]
+pub struct FencedTransaction<'a> {
+    transaction: Transaction<'a>,
+    key: LeaseKey,
+    owner: &'a Owner,
+}
+
+impl Fence {
+    pub(super) fn new(key: LeaseKey, owner: Owner) -> Self {
+        Self { key, owner }
+    }
+
+    /// Opens a transaction in which the lease cannot be taken away.
+    ///
+    /// # Errors
+    /// [`FenceError::LeaseLost`] when it has been, else when the database is away.
+    pub async fn begin<'a>(
+        &'a self,
+        client: &'a mut Client,
+    ) -> Result<FencedTransaction<'a>, FenceError> {
+        let transaction = client.transaction().await?;
+        let statement = transaction
+            .prepare_cached(include_str!("fence.sql"))
+            .await?;
+        let held = transaction
+            .query_opt(
+                &statement,
+                &[
+                    &self.key.job_id.as_uuid(),
+                    &self.owner.as_str(),
+                    &self.key.token.get(),
+                ],
+            )
+            .await?;
+        match held {
+            Some(_) => Ok(FencedTransaction {
+                transaction,
+                key: self.key,
+                owner: &self.owner,
+            }),
+            None => Err(FenceError::LeaseLost),
+        }
+    }
+}
+
+impl<'a> FencedTransaction<'a> {
+    /// The transaction, for the handler's own statements.
+    #[must_use]
+    pub fn statements(&self) -> &Transaction<'a> {
+        &self.transaction
+    }
+
+    /// Notes that this transaction commits progress which a successor need not repeat: losing the
+    /// worker after it is not counted against the job.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn mark_durable(&self) -> Result<(), FenceError> {
+        let statement = self
+            .transaction
+            .prepare_cached(include_str!("durable.sql"))
+            .await?;
+        let updated = self
+            .transaction
+            .execute(
+                &statement,
+                &[
+                    &self.key.job_id.as_uuid(),
+                    &self.owner.as_str(),
+                    &self.key.token.get(),
+                ],
+            )
+            .await?;
+        if updated == 1 {
+            Ok(())
+        } else {
+            Err(FenceError::LeaseLost)
+        }
+    }
+
+    /// Makes the writes visible, all at once.
+    ///
+    /// # Errors
+    /// When the database is away; whether the commit happened is then unknown, so what a handler
+    /// writes must bear being written again.
+    pub async fn commit(self) -> Result<(), FenceError> {
+        Ok(self.transaction.commit().await?)
+    }
+}

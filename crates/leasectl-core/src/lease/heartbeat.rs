@@ -1,0 +1,115 @@
+//! Heartbeats: proof that an owner lives, for all its leases in one statement.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{LeaseKey, LeaseSettings};
+use crate::database::{Client, DatabaseError};
+use crate::ids::{JobId, Owner, Token};
+use crate::time::seconds;
+
+/// How far a job is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all, when that is known.
+    pub total: Option<u64>,
+    /// What is counted, such as `objects`.
+    pub unit: String,
+}
+
+/// One lease's part of a tick.
+#[derive(Clone, Debug)]
+pub struct Beat {
+    /// The lease.
+    pub key: LeaseKey,
+    /// Whether the handler advanced since the last beat; only that moves the expiry.
+    pub advanced: bool,
+    /// How far it is; none leaves what was said before.
+    pub progress: Option<Progress>,
+    /// What it is doing; none leaves what was said before.
+    pub message: Option<String>,
+}
+
+/// What came back for a lease that is still held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BeatReply {
+    /// The lease.
+    pub key: LeaseKey,
+    /// Somebody asked for the job to stop.
+    pub cancel_requested: bool,
+}
+
+/// Beats for all leases at once. A lease without a reply is lost: its handler must stop.
+///
+/// # Errors
+/// When the database is away; that alone loses no lease.
+pub async fn heartbeat(
+    client: &Client,
+    owner: &Owner,
+    settings: &LeaseSettings,
+    beats: &[Beat],
+) -> Result<Vec<BeatReply>, DatabaseError> {
+    let statement = client.prepare_cached(include_str!("heartbeat.sql")).await?;
+    let ids: Vec<_> = beats.iter().map(|beat| beat.key.job_id.as_uuid()).collect();
+    let tokens: Vec<_> = beats.iter().map(|beat| beat.key.token.get()).collect();
+    let advanced: Vec<_> = beats.iter().map(|beat| beat.advanced).collect();
+    let progress: Vec<Option<Value>> = beats
+        .iter()
+        .map(|beat| {
+            beat.progress
+                .as_ref()
+                .and_then(|progress| serde_json::to_value(progress).ok())
+        })
+        .collect();
+    let messages: Vec<_> = beats
+        .iter()
+        .map(|beat| beat.message.as_deref().map(clean))
+        .collect();
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &owner.as_str(),
+                &ids,
+                &tokens,
+                &advanced,
+                &progress,
+                &messages,
+                &seconds(settings.ttl()),
+            ],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| BeatReply {
+            key: LeaseKey {
+                job_id: row.get::<_, uuid::Uuid>(0).into(),
+                token: Token::new(row.get(1)),
+            },
+            cancel_requested: row.get(2),
+        })
+        .collect())
+}
+
+/// Which of an owner's running jobs somebody asked to stop.
+///
+/// # Errors
+/// When the database is away.
+pub async fn cancel_requests(client: &Client, owner: &Owner) -> Result<Vec<JobId>, DatabaseError> {
+    let statement = client
+        .prepare_cached(include_str!("cancel_requests.sql"))
+        .await?;
+    let rows = client.query(&statement, &[&owner.as_str()]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| row.get::<_, uuid::Uuid>(0).into())
+        .collect())
+}
+
+/// PostgreSQL text holds no NUL, and a status line need not be long.
+fn clean(message: &str) -> String {
+    message.chars().filter(|c| *c != '\0').take(500).collect()
+}

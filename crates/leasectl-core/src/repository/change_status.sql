@@ -1,0 +1,57 @@
+-- A repository's synchronisation diagnostics. $1 name.
+-- Locks: none. Index: repository_name_key, job_one_per_lane, job_parked, job_history_repo.
+-- Zero rows: there is no such repository.
+with repo as (
+  select r.id, r.name, r.last_successful_fetch_at from leasectl.repository r where r.name = $1
+), live as (
+  select j.* from leasectl.job j join repo on repo.id = j.repo_id
+   where j.state in ('ready', 'running')
+  union all
+  select j.* from leasectl.job j join repo on repo.id = j.repo_id
+   where j.state in ('waiting', 'scheduled')
+), held as (
+  select live.lane, live.lease_owner as owner, live.lease_heartbeat_at as heartbeat_at,
+         live.lease_expires_at as expires_at
+    from live where live.state = 'running'
+), finished as (
+  select h.created_at, h.started_at, h.finished_at, h.state, h.last_error
+    from leasectl.job_history h join repo on repo.id = h.repo_id
+   where h.kind = 'fetch'
+), requested as (
+  select max(every.created_at) as last_at, max(every.started_at) as last_started_at
+    from (select created_at, lease_acquired_at as started_at from live where kind = 'fetch'
+          union all
+          select created_at, started_at from finished) every
+), unmet as (
+  -- Requests that no successful fetch has answered: it must have started after they came.
+  select min(every.created_at) as since
+    from (select created_at from live where kind = 'fetch'
+          union all
+          select created_at from finished where state <> 'completed') every
+   where every.created_at > coalesce((select max(started_at) from finished where state = 'completed'),
+                                     '-infinity')
+)
+select repo.id, repo.name, repo.last_successful_fetch_at,
+       case when requested.last_at is null then null else unmet.since is not null end as dirty,
+       unmet.since as dirty_since,
+       requested.last_at as last_requested_fetch_at,
+       requested.last_started_at as last_fetch_started_at,
+       (select max(finished_at) from finished) as last_fetch_finished_at,
+       (select e.last_error
+          from (select last_error, coalesce(lease_heartbeat_at, not_before, created_at) as at
+                  from live where last_error is not null
+                union all
+                select last_error, finished_at from finished where last_error is not null) e
+         where e.at > coalesce(repo.last_successful_fetch_at, '-infinity')
+         order by e.at desc limit 1) as last_error,
+       f.owner as fetch_owner, f.heartbeat_at as fetch_heartbeat_at, f.expires_at as fetch_expires_at,
+       i.owner as index_owner, i.heartbeat_at as index_heartbeat_at, i.expires_at as index_expires_at,
+       b.owner as backfill_owner, b.heartbeat_at as backfill_heartbeat_at, b.expires_at as backfill_expires_at,
+       s.owner as stack_owner, s.heartbeat_at as stack_heartbeat_at, s.expires_at as stack_expires_at
+  from repo
+ cross join requested
+ cross join unmet
+  left join held f on f.lane = 'fetch'
+  left join held i on i.lane = 'index'
+  left join held b on b.lane = 'backfill'
+  left join held s on s.lane = 'stack'

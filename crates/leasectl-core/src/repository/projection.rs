@@ -1,0 +1,107 @@
+//! The branch projection: what the last fetch saw, in PostgreSQL, where every container sees it.
+
+use serde::Serialize;
+
+use crate::database::{Database, DatabaseError};
+use crate::ids::RepoId;
+use crate::lease::{FenceError, FencedTransaction};
+use crate::time::Timestamp;
+
+/// A branch as the projection knows it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Branch {
+    /// Its name without `refs/heads/`.
+    pub name: String,
+    /// Its head.
+    pub head: Option<String>,
+    /// Its parent branch in a stack.
+    pub parent: Option<String>,
+    /// Whether it was registered as part of a stack.
+    pub registered: bool,
+    /// `synced`, `pending` or `error`.
+    pub state: String,
+    /// When a fetch last saw it.
+    pub seen_at: Timestamp,
+    /// Commits that its parent lacks.
+    pub ahead: Option<i32>,
+    /// Commits of its parent that it lacks.
+    pub behind: Option<i32>,
+    /// Whether its parent moved since.
+    pub needs_restack: Option<bool>,
+}
+
+/// What a fetch found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FetchRecord {
+    /// Every branch head: name without `refs/heads/`, commit in hexadecimal.
+    pub branches: Vec<(String, String)>,
+    /// The remote's default branch.
+    pub default_branch: Option<String>,
+    /// Its head.
+    pub head: Option<String>,
+}
+
+/// Replaces a repository's projection by what a fetch found, under the fetching lease's fence.
+/// Returns whether the repository is still registered.
+///
+/// # Errors
+/// When the database is away.
+pub async fn record_fetch(
+    fenced: &FencedTransaction<'_>,
+    repo_id: RepoId,
+    record: &FetchRecord,
+) -> Result<bool, FenceError> {
+    let transaction = fenced.statements();
+    let (names, heads): (Vec<&str>, Vec<&str>) = record
+        .branches
+        .iter()
+        .map(|(name, head)| (name.as_str(), head.as_str()))
+        .unzip();
+    let updated = transaction
+        .execute(
+            include_str!("record_fetch.sql"),
+            &[&repo_id.as_uuid(), &record.default_branch, &record.head],
+        )
+        .await?;
+    if updated == 0 {
+        return Ok(false);
+    }
+    transaction
+        .execute(
+            include_str!("record_branches.sql"),
+            &[&repo_id.as_uuid(), &names, &heads],
+        )
+        .await?;
+    transaction
+        .execute(
+            include_str!("forget_branches.sql"),
+            &[&repo_id.as_uuid(), &names],
+        )
+        .await?;
+    Ok(true)
+}
+
+/// A repository's branches by name.
+///
+/// # Errors
+/// When the database is away.
+pub async fn branches(database: &Database, repo_id: RepoId) -> Result<Vec<Branch>, DatabaseError> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(include_str!("branches.sql")).await?;
+    let rows = client.query(&statement, &[&repo_id.as_uuid()]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Branch {
+            name: row.get("name"),
+            head: row.get("head"),
+            parent: row.get("parent"),
+            registered: row.get("registered"),
+            state: row.get("state"),
+            seen_at: row.get("seen_at"),
+            ahead: row.get("ahead"),
+            behind: row.get("behind"),
+            needs_restack: row.get("needs_restack"),
+        })
+        .collect())
+}
