@@ -2,6 +2,7 @@
 
 mod cancel;
 mod enqueue;
+pub mod follow;
 mod lookup;
 mod retention;
 mod retry;
