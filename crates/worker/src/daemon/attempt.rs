@@ -1,0 +1,81 @@
+//! One attempt: runs the handler, contains its panic, stops it when told, and hands on the outcome.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+
+use super::handler::JobContext;
+use super::running::{Finished, RunningJob};
+use super::shared::Shared;
+use super::slots::Slot;
+use super::verdict::{Ended, Verdict, verdict};
+
+/// Runs the job's handler to its end and passes the settlement on.
+///
+/// The slot is given back when the settlement is in the channel: a slow database holds up claims,
+/// not memory.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    job: Arc<RunningJob>,
+    settlements: mpsc::Sender<Finished>,
+    slot: Slot,
+) {
+    let Some(context) = job.context(&shared.database) else {
+        return;
+    };
+    let started = Instant::now();
+    let ended = supervise(context, &job, shared.settings.stop_grace).await;
+    job.kind.metrics.job_seconds.record(started.elapsed());
+    let verdict = verdict(ended, job.stop_reason());
+    log(&job, &verdict);
+    match job.end(verdict) {
+        // The receiver goes away only when the worker ends without waiting.
+        Some(finished) => drop(settlements.send(finished).await),
+        None => shared.registry.remove([&job.key]),
+    }
+    drop(slot);
+}
+
+/// Waits for the handler; from the moment it is asked to stop, for the grace at most.
+async fn supervise(context: JobContext, job: &RunningJob, grace: Duration) -> Ended {
+    let handler = Arc::clone(&job.kind.handler);
+    let handler = AssertUnwindSafe(async move { handler.run(context).await }).catch_unwind();
+    let out_of_patience = async {
+        job.stopped().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        biased;
+        returned = handler => match returned {
+            Ok(result) => Ended::Returned(result),
+            Err(panic) => Ended::Panicked(panic_message(panic.as_ref())),
+        },
+        () = out_of_patience => Ended::Dropped,
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").chars().take(500).collect()
+}
+
+fn log(job: &RunningJob, verdict: &Verdict) {
+    let (id, token, kind) = (job.key.job_id, job.key.token, job.kind.spec.name);
+    let stop = job.stop_reason().map(|reason| reason.as_str());
+    match verdict {
+        Verdict::Complete(_) => tracing::debug!(job = %id, %token, kind, "job completed"),
+        Verdict::Fail(error) => {
+            tracing::warn!(job = %id, %token, kind, stop, %error, "attempt failed");
+        }
+        Verdict::Cancel => tracing::info!(job = %id, %token, kind, "job cancelled"),
+        Verdict::Release => tracing::info!(job = %id, %token, kind, stop, "lease released"),
+        Verdict::Abandon => tracing::warn!(job = %id, %token, kind, stop, "lease abandoned"),
+    }
+}

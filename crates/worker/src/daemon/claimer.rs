@@ -1,0 +1,231 @@
+//! The claim loop: takes dead leases first, then fresh jobs, whenever there is room and reason.
+//!
+//! **Invariant.** A claim that was sent is waited for: the leases that it returns are either run or
+//! handed back, also when the worker is ending.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use leasectl_core::database::DatabaseError;
+use leasectl_core::kind::Lane;
+use leasectl_core::lease::{ClaimRequest, Lease, Reclaimed, claim, reclaim};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::attempt;
+use super::outage::Outage;
+use super::pacing::{Pacing, Room, Step};
+use super::running::{Finished, RunningJob};
+use super::shared::Shared;
+use super::verdict::Verdict;
+
+/// The claim loop's state.
+pub(crate) struct Claimer {
+    shared: Arc<Shared>,
+    settlements: mpsc::Sender<Finished>,
+    pacing: Pacing,
+    outage: Outage,
+    /// Told when the recovery pass is over and the first claim was answered.
+    ready: Option<oneshot::Sender<()>>,
+}
+
+/// What to ask for in one round.
+struct Round {
+    reclaim: bool,
+    asks: Vec<(Lane, usize)>,
+}
+
+impl Claimer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        settlements: mpsc::Sender<Finished>,
+        ready: oneshot::Sender<()>,
+    ) -> Self {
+        let settings = &shared.settings;
+        let pacing = Pacing::new(
+            Instant::now(),
+            settings.pipeline.batch,
+            settings.poll_interval,
+        );
+        let outage = shared
+            .outages
+            .watch("claim", settings.poll_interval.mul_f64(2.0));
+        Self {
+            shared,
+            settlements,
+            pacing,
+            outage,
+            ready: Some(ready),
+        }
+    }
+
+    /// Claims until a shutdown is requested.
+    pub(crate) async fn run(mut self) {
+        let shutdown = self.shared.shutdown.clone();
+        loop {
+            let round = tokio::select! {
+                biased;
+                () = shutdown.requested() => return,
+                round = self.next_round() => round,
+            };
+            let Err(error) = self.carry_out(&round).await else {
+                self.outage.over();
+                continue;
+            };
+            for (lane, _) in &round.asks {
+                self.pacing.hint(*lane);
+            }
+            let delay = self.outage.failed(&error);
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+
+    /// Waits until there is room and reason to ask.
+    async fn next_round(&mut self) -> Round {
+        loop {
+            for lane in self.shared.hints.take() {
+                self.pacing.hint(lane);
+            }
+            let slots = Arc::clone(&self.shared.slots);
+            let room = |lane| Room {
+                capacity: slots.capacity(lane),
+                free: slots.free(lane),
+            };
+            match self.pacing.step(Instant::now(), room, rand::random()) {
+                Step::Round { reclaim, asks } => return Round { reclaim, asks },
+                Step::WaitUntil(moment) => tokio::select! {
+                    () = self.shared.hints.given() => {}
+                    () = slots.freed() => {}
+                    () = tokio::time::sleep_until(moment) => {}
+                },
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, round: &Round) -> Result<(), DatabaseError> {
+        let shared = Arc::clone(&self.shared);
+        let client = shared.database.client().await?;
+        let (owner, lease) = (&shared.settings.owner, &shared.settings.lease);
+        let kinds = shared.kinds.names();
+        let mut asks = round.asks.clone();
+        if round.reclaim {
+            let request = ClaimRequest {
+                slots: &asks,
+                kinds: &kinds,
+            };
+            let reclaimed = reclaim(&client, owner, lease, &request).await?;
+            self.took_over(&mut asks, reclaimed);
+        }
+        if !asks.is_empty() {
+            self.pacing.claiming(&asks);
+            let request = ClaimRequest {
+                slots: &asks,
+                kinds: &kinds,
+            };
+            let leases = claim(&client, owner, lease, &request).await?;
+            for (lane, asked) in &asks {
+                let got = leases
+                    .iter()
+                    .filter(|lease| lease.job().lane == *lane)
+                    .count();
+                self.pacing.claimed(*lane, *asked, got);
+            }
+            self.count_claims(&leases);
+            self.start(leases);
+        }
+        if let Some(ready) = self.ready.take() {
+            // Nobody waits any more when the worker ends before it was ready.
+            drop(ready.send(()));
+        }
+        Ok(())
+    }
+
+    /// Starts the jobs of dead owners, and takes their room from what is asked for next.
+    fn took_over(&mut self, asks: &mut Vec<(Lane, usize)>, reclaimed: Vec<Reclaimed>) {
+        let mut took_all_room = false;
+        for (lane, free) in asks.iter_mut() {
+            let taken = reclaimed
+                .iter()
+                .filter(|taken| taken.lease.job().lane == *lane)
+                .count();
+            took_all_room |= taken >= *free;
+            *free = free.saturating_sub(taken);
+        }
+        asks.retain(|(_, free)| *free > 0);
+        self.pacing
+            .reclaimed(Instant::now(), took_all_room, rand::random());
+        let mut counts: BTreeMap<Lane, usize> = BTreeMap::new();
+        let leases = reclaimed.into_iter().map(|taken| {
+            *counts.entry(taken.lease.job().lane).or_default() += 1;
+            self.log_takeover(&taken);
+            taken.lease
+        });
+        let leases = leases.collect();
+        if self.ready.is_some() {
+            for lane in Lane::ALL
+                .into_iter()
+                .filter(|lane| self.shared.kinds.serve(*lane))
+            {
+                let reclaimed = counts.get(&lane).copied().unwrap_or(0);
+                tracing::info!(%lane, reclaimed, "start-up recovery");
+            }
+        }
+        self.start(leases);
+    }
+
+    fn log_takeover(&self, taken: &Reclaimed) {
+        let job = taken.lease.job();
+        tracing::warn!(
+            job = %job.id, kind = %job.kind, lane = %job.lane, reason = taken.reason.as_str(),
+            from_owner = %taken.from_owner, to_owner = %self.shared.settings.owner,
+            token = %taken.lease.key().token, "reclaimed the job of a dead lease"
+        );
+        if let Some(kind) = self.shared.kinds.get(&job.kind) {
+            kind.metrics.reclaimed(taken.reason);
+        }
+    }
+
+    fn count_claims(&self, leases: &[Lease]) {
+        for lease in leases {
+            let job = lease.job();
+            if let Some(kind) = self.shared.kinds.get(&job.kind) {
+                kind.metrics.claims.increment(1);
+                kind.metrics
+                    .queue_wait_seconds
+                    .record(job.ready_at.until(job.claimed_at));
+            }
+        }
+    }
+
+    /// Runs a handler for each lease; hands them back instead when the worker is ending.
+    fn start(&self, leases: Vec<Lease>) {
+        let shared = &self.shared;
+        let mut started = Vec::with_capacity(leases.len());
+        for lease in leases {
+            match shared.kinds.get(&lease.job().kind) {
+                Some(kind) => started.push(RunningJob::new(lease, Arc::clone(kind))),
+                None => tracing::error!(job = %lease.job().id, "claimed a kind without a handler"),
+            }
+        }
+        shared.registry.insert(&started);
+        for job in started {
+            let slot = shared.slots.take(job.kind.spec.lane);
+            let settlements = self.settlements.clone();
+            if shared.shutdown.is_requested() {
+                let released = job.end(Verdict::Release);
+                shared.attempts.spawn(async move {
+                    if let Some(released) = released {
+                        drop(settlements.send(released).await);
+                    }
+                    drop(slot);
+                });
+            } else {
+                let attempt = attempt::run(Arc::clone(shared), job, settlements, slot);
+                shared.attempts.spawn(attempt);
+            }
+        }
+    }
+}

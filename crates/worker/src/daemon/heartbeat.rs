@@ -1,0 +1,232 @@
+//! Proves that this worker lives, on a thread, a runtime and a connection of its own.
+//!
+//! A handler that keeps every thread of the main runtime busy, or an exhausted pool, must not look
+//! like death. One statement beats for every lease; what does not come back is lost, and its
+//! handler is stopped at once. A beat that gets no answer is repeated until the trust window ends,
+//! and then, whatever the database would say, the handlers are stopped.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use leasectl_core::database::{Database, DatabaseError};
+use leasectl_core::lease::{Beat, BeatReply, heartbeat};
+use leasectl_core::time::BootInstant;
+use leasectl_core::worker;
+use metrics::Histogram;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::heartbeat_seconds;
+use super::outage::Outage;
+use super::running::RunningJob;
+use super::shared::Shared;
+use super::verdict::StopReason;
+
+/// How often progress that handlers reported goes out between two heartbeats.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The thread that beats.
+pub(crate) struct HeartbeatThread {
+    thread: JoinHandle<()>,
+    end: CancellationToken,
+    ended: oneshot::Receiver<()>,
+}
+
+impl HeartbeatThread {
+    /// Starts to beat, over a connection of its own.
+    pub(crate) fn spawn(shared: Arc<Shared>, own: Database) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (alive, ended) = oneshot::channel();
+        let end = CancellationToken::new();
+        let told_to_end = end.clone();
+        let thread = std::thread::Builder::new()
+            .name("heartbeat".into())
+            .spawn(move || {
+                // Dropped when this thread ends for whatever reason, a panic included.
+                let _alive: oneshot::Sender<()> = alive;
+                runtime.block_on(async {
+                    let heart = Heart::new(Arc::clone(&shared), own);
+                    tokio::select! {
+                        () = told_to_end.cancelled() => {}
+                        () = heart.beat() => {}
+                        () = watch_trust(&shared) => {}
+                    }
+                });
+            })?;
+        Ok(Self { thread, end, ended })
+    }
+
+    /// Waits until the thread has ended, which before the end of the worker means that it broke.
+    pub(crate) async fn ended(&mut self) {
+        // An error is what a dropped sender gives: the thread is gone.
+        drop((&mut self.ended).await);
+    }
+
+    /// Stops beating and joins the thread.
+    pub(crate) async fn end(self) {
+        self.end.cancel();
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the heartbeat thread panicked");
+        }
+    }
+}
+
+/// Jobs with the version of the progress that goes out, and their beats, position by position.
+#[derive(Default)]
+struct Tick {
+    jobs: Vec<(Arc<RunningJob>, u64)>,
+    beats: Vec<Beat>,
+}
+
+struct Heart {
+    shared: Arc<Shared>,
+    database: Database,
+    outage: Outage,
+    seconds: Histogram,
+}
+
+impl Heart {
+    fn new(shared: Arc<Shared>, database: Database) -> Self {
+        let most = (shared.rules.window() / 10).min(Duration::from_secs(2));
+        let outage = shared.outages.watch("heartbeat", most);
+        Self {
+            shared,
+            database,
+            outage,
+            seconds: heartbeat_seconds(),
+        }
+    }
+
+    /// Beats until the future is dropped.
+    async fn beat(mut self) {
+        let interval = self.shared.settings.lease.heartbeat_interval();
+        let mut next_beat = Instant::now();
+        loop {
+            let started = Instant::now();
+            let is_full = started >= next_beat;
+            // Without an answer by then, the connection is given up and another one is tried.
+            let patience = (self.shared.rules.window() / 3).max(Duration::from_millis(50));
+            let beaten = tokio::time::timeout(patience, self.beat_once(is_full)).await;
+            match beaten.unwrap_or(Err(DatabaseError::ConnectTimeout)) {
+                Ok(()) => {
+                    self.outage.over();
+                    if is_full {
+                        next_beat = started + interval;
+                    }
+                    let progress = Instant::now() + PROGRESS_INTERVAL;
+                    tokio::time::sleep_until(progress.min(next_beat)).await;
+                }
+                Err(error) => tokio::time::sleep(self.outage.failed(&error)).await,
+            }
+        }
+    }
+
+    /// One round trip: for every lease, or only for those with news.
+    async fn beat_once(&self, is_full: bool) -> Result<(), DatabaseError> {
+        let tick = self.tick(is_full);
+        if !is_full && tick.jobs.is_empty() {
+            return Ok(());
+        }
+        let settings = &self.shared.settings;
+        let client = self.database.client().await?;
+        if !tick.jobs.is_empty() {
+            let sent = BootInstant::now();
+            let replies = heartbeat(&client, &settings.owner, &settings.lease, &tick.beats).await?;
+            self.seconds.record(sent.elapsed());
+            self.take_replies(sent, &tick, &replies);
+        }
+        if is_full {
+            let draining = self.shared.shutdown.is_requested();
+            worker::beat(&client, &self.shared.record, draining).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Heart {
+    /// The leases of one round trip, and what is said of each.
+    ///
+    /// A handler that was told to stop because its lease is gone is not beaten for: its lease, if
+    /// nobody has taken it yet, must become stale.
+    fn tick(&self, is_full: bool) -> Tick {
+        let mut tick = Tick::default();
+        for job in self.shared.registry.snapshot() {
+            if job.stop_reason().is_some_and(StopReason::ends_trust) {
+                continue;
+            }
+            let mut beat = Beat {
+                key: job.key,
+                advanced: false,
+                progress: None,
+                message: None,
+            };
+            let mut version = 0;
+            match job.progress.unsent() {
+                Some(unsent) => {
+                    beat.advanced = unsent.advanced;
+                    beat.progress = unsent.progress;
+                    beat.message = unsent.message;
+                    version = unsent.version;
+                }
+                None if is_full => {}
+                None => continue,
+            }
+            tick.jobs.push((job, version));
+            tick.beats.push(beat);
+        }
+        tick
+    }
+
+    /// Renews what came back and stops the handlers of what did not.
+    fn take_replies(&self, sent: BootInstant, tick: &Tick, replies: &[BeatReply]) {
+        let replies: HashMap<_, _> = replies.iter().map(|reply| (reply.key, reply)).collect();
+        for ((job, version), beat) in tick.jobs.iter().zip(&tick.beats) {
+            let Some(reply) = replies.get(&job.key) else {
+                self.lost(job);
+                continue;
+            };
+            job.renewed(sent, beat.advanced);
+            job.progress.sent(*version);
+            if reply.cancel_requested && job.stop(StopReason::CancelRequested) {
+                tracing::info!(job = %job.key.job_id, "cancel requested; stopping the handler");
+            }
+        }
+    }
+
+    /// A lease did not come back. When its settlement is under way that is no news.
+    fn lost(&self, job: &RunningJob) {
+        if job.is_held() && job.stop(StopReason::LeaseLost) {
+            job.kind.metrics.lost.increment(1);
+            tracing::warn!(
+                job = %job.key.job_id, token = %job.key.token, kind = job.kind.spec.name,
+                owner = %self.shared.settings.owner, "lease lost; stopping the handler"
+            );
+        }
+    }
+}
+
+/// Stops handlers whose trust window, or whose patience for progress, has ended.
+async fn watch_trust(shared: &Shared) {
+    loop {
+        tokio::time::sleep(shared.rules.check_every()).await;
+        for (job, reason) in shared
+            .registry
+            .stop_untrusted(BootInstant::now(), &shared.rules)
+        {
+            tracing::warn!(
+                job = %job.key.job_id, token = %job.key.token, kind = job.kind.spec.name,
+                reason = reason.as_str(), "stopping the handler"
+            );
+            if reason == StopReason::TrustEnded {
+                job.kind.metrics.lost.increment(1);
+            }
+        }
+    }
+}

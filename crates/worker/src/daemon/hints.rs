@@ -1,0 +1,65 @@
+//! Hints that a lane may have ready jobs, from wherever they come, for the claim loop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use leasectl_core::kind::Lane;
+use tokio::sync::Notify;
+
+use super::per_lane::PerLane;
+
+/// Lanes that somebody hinted at since the claim loop last looked.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    lanes: PerLane<AtomicBool>,
+    given: Notify,
+}
+
+impl Hints {
+    /// No hint yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            lanes: PerLane::from_fn(|_| AtomicBool::new(false)),
+            given: Notify::new(),
+        }
+    }
+
+    /// Says that the lanes may have ready jobs; many hints before the next look count once.
+    pub(crate) fn give(&self, lanes: impl IntoIterator<Item = Lane>) {
+        let mut is_new = false;
+        for lane in lanes {
+            is_new |= !self.lanes[lane].swap(true, Ordering::AcqRel);
+        }
+        if is_new {
+            self.given.notify_one();
+        }
+    }
+
+    /// Takes the hints that were given since the last call.
+    pub(crate) fn take(&self) -> impl Iterator<Item = Lane> {
+        Lane::ALL
+            .into_iter()
+            .filter(|lane| self.lanes[*lane].swap(false, Ordering::AcqRel))
+    }
+
+    /// Waits until a hint was given since the last call.
+    pub(crate) async fn given(&self) {
+        self.given.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn hints_given_before_anybody_waits_are_kept_and_taken_once() {
+        let hints = Hints::new();
+        hints.give([Lane::Index, Lane::Fetch]);
+        hints.give([Lane::Index]);
+        hints.given().await;
+        assert_eq!(hints.take().collect::<Vec<_>>(), [Lane::Fetch, Lane::Index]);
+        assert_eq!(hints.take().count(), 0);
+        assert!(hints.given().now_or_never().is_none());
+    }
+}

@@ -1,0 +1,73 @@
+//! What every worker does for all of them: buries jobs that may not run again, sweeps the lanes,
+//! finds cancel requests, and keeps the history's partitions.
+//!
+//! Every statement here skips what another worker has locked, so many workers may do it at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasectl_core::database::DatabaseError;
+use leasectl_core::{job, lease};
+
+use super::outage::Outage;
+use super::pacing::jittered;
+use super::shared::Shared;
+
+/// How often the history's partitions are looked after.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Sweeps at every poll until the future is dropped.
+pub(crate) async fn sweep(shared: Arc<Shared>) {
+    let poll_interval = shared.settings.poll_interval;
+    let mut outage = shared.outages.watch("sweep", 2 * poll_interval);
+    loop {
+        let swept = sweep_once(&shared).await;
+        tokio::time::sleep(next(&mut outage, swept, poll_interval)).await;
+    }
+}
+
+/// Looks after the history until the future is dropped.
+pub(crate) async fn keep_history(shared: Arc<Shared>) {
+    let mut outage = shared.outages.watch("retention", Duration::from_secs(60));
+    loop {
+        let kept = job::maintain(&shared.database, shared.settings.retention).await;
+        if let Ok(kept) = &kept
+            && (kept.created > 0 || kept.dropped > 0)
+        {
+            tracing::info!(
+                created = kept.created,
+                dropped = kept.dropped,
+                "history partitions"
+            );
+        }
+        let kept = kept.map(|_| ());
+        tokio::time::sleep(next(&mut outage, kept, RETENTION_INTERVAL)).await;
+    }
+}
+
+/// How long to wait after that answer.
+fn next(outage: &mut Outage, answer: Result<(), DatabaseError>, interval: Duration) -> Duration {
+    match answer {
+        Ok(()) => {
+            outage.over();
+            jittered(interval, rand::random())
+        }
+        Err(error) => outage.failed(&error),
+    }
+}
+
+async fn sweep_once(shared: &Shared) -> Result<(), DatabaseError> {
+    let client = shared.database.client().await?;
+    for buried in lease::bury(&client).await? {
+        tracing::warn!(
+            job = %buried.job_id, kind = buried.kind, lane = %buried.lane, state = buried.state,
+            from_owner = %buried.owner, "ended a job whose lease was over and that may not run again"
+        );
+        shared.hints.give([buried.lane]);
+    }
+    shared.hints.give(lease::sweep(&client).await?.promoted);
+    for id in lease::cancel_requests(&client, &shared.settings.owner).await? {
+        shared.registry.cancel(id);
+    }
+    Ok(())
+}

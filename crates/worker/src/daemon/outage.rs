@@ -1,0 +1,129 @@
+//! One log record when the database goes away and one when it is back, whichever loop notices.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use leasectl_core::database::DatabaseError;
+use leasectl_core::time::BootInstant;
+
+use super::backoff::Backoff;
+
+/// How many loops cannot reach the database now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OutageBoard {
+    loops_cut_off: Arc<AtomicUsize>,
+}
+
+impl OutageBoard {
+    /// A loop's own view; `most` bounds the delay between its tries.
+    pub(crate) fn watch(&self, what: &'static str, most: Duration) -> Outage {
+        Outage {
+            board: self.clone(),
+            what,
+            since: None,
+            backoff: Backoff::new(Duration::from_millis(50), most),
+        }
+    }
+}
+
+/// Whether one loop can reach the database, and how long it waits before it tries again.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    board: OutageBoard,
+    what: &'static str,
+    since: Option<BootInstant>,
+    backoff: Backoff,
+}
+
+impl Outage {
+    /// A round trip failed; answers how long to wait before the next.
+    pub(crate) fn failed(&mut self, error: &DatabaseError) -> Duration {
+        let delay = self.backoff.after_failure(rand::random());
+        let is_first_of_loop = self.since.is_none();
+        if is_first_of_loop {
+            self.since = Some(BootInstant::now());
+            let cut_off_before = self.board.loops_cut_off.fetch_add(1, Ordering::AcqRel);
+            if error.is_unavailable() && cut_off_before == 0 {
+                tracing::warn!(
+                    what = self.what,
+                    error = chain(error),
+                    "the database is away; trying again until it is back"
+                );
+            } else if !error.is_unavailable() {
+                tracing::error!(
+                    what = self.what,
+                    error = chain(error),
+                    "the database refused a statement; trying again"
+                );
+            }
+        }
+        tracing::debug!(
+            what = self.what,
+            error = chain(error),
+            ?delay,
+            "round trip failed"
+        );
+        delay
+    }
+
+    /// A round trip worked.
+    pub(crate) fn over(&mut self) {
+        self.backoff.reset();
+        if let Some(since) = self.since.take()
+            && self.board.loops_cut_off.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            tracing::info!(
+                away_seconds = since.elapsed().as_secs_f64(),
+                "the database is back"
+            );
+        }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if self.since.take().is_some() {
+            self.board.loops_cut_off.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// The error and its causes in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_board_is_clear_again_when_every_loop_is_back_or_gone() {
+        let board = OutageBoard::default();
+        let mut one = board.watch("one", Duration::from_secs(1));
+        let mut two = board.watch("two", Duration::from_secs(1));
+        one.failed(&DatabaseError::ConnectTimeout);
+        one.failed(&DatabaseError::ConnectTimeout);
+        two.failed(&DatabaseError::ConnectTimeout);
+        assert_eq!(board.loops_cut_off.load(Ordering::Acquire), 2);
+        one.over();
+        one.over();
+        drop(two);
+        assert_eq!(board.loops_cut_off.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_chain_names_the_cause() {
+        let error = std::io::Error::other(DatabaseError::ConnectTimeout);
+        assert!(chain(&error).contains("in time"));
+    }
+}

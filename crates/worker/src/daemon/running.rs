@@ -1,0 +1,217 @@
+//! The jobs that this worker holds leases of, and the one place from which each lease is settled.
+//!
+//! **Invariant.** A lease stays in its entry until somebody takes it to settle it; whoever takes it
+//! is the only one who can. The entry stays until the database has answered, so that heartbeats
+//! go on for a lease whose settlement is under way.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use leasectl_core::database::Database;
+use leasectl_core::ids::JobId;
+use leasectl_core::lease::{Lease, LeaseKey, Settlement};
+use leasectl_core::time::BootInstant;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::handler::{JobContext, ServedKind};
+use super::progress::{ProgressCell, ProgressReporter};
+use super::trust::{self, Trust, TrustRules};
+use super::verdict::{StopReason, Verdict};
+
+/// One job that this worker holds the lease of.
+pub(crate) struct RunningJob {
+    /// The kind of the job.
+    pub(crate) kind: Arc<ServedKind>,
+    /// The job and the token of its lease.
+    pub(crate) key: LeaseKey,
+    /// What its handler reported.
+    pub(crate) progress: Arc<ProgressCell>,
+    lease: Mutex<Option<Lease>>,
+    trust: Mutex<Trust>,
+    stop: CancellationToken,
+    stop_reason: OnceLock<StopReason>,
+}
+
+impl fmt::Debug for RunningJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningJob")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A settlement that is to be sent, and the job that it ends.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) job: Arc<RunningJob>,
+    pub(crate) settlement: Settlement,
+}
+
+impl RunningJob {
+    /// An entry for a lease that was just claimed.
+    pub(crate) fn new(lease: Lease, kind: Arc<ServedKind>) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            key: lease.key(),
+            progress: Arc::new(ProgressCell::default()),
+            trust: Mutex::new(Trust::from_claim(lease.trusted_from())),
+            lease: Mutex::new(Some(lease)),
+            stop: CancellationToken::new(),
+            stop_reason: OnceLock::new(),
+        })
+    }
+
+    /// What the handler is given; nothing when the lease is settled already.
+    pub(crate) fn context(&self, database: &Database) -> Option<JobContext> {
+        let lease = locked(&self.lease);
+        let lease = lease.as_ref()?;
+        Some(JobContext {
+            job: lease.job().clone(),
+            fence: lease.fence(),
+            progress: ProgressReporter::new(Arc::clone(&self.progress)),
+            cancel: self.stop.clone(),
+            database: database.clone(),
+        })
+    }
+
+    /// Asks the handler to stop. Answers whether this was the first reason to.
+    pub(crate) fn stop(&self, reason: StopReason) -> bool {
+        let is_first = self.stop_reason.set(reason).is_ok();
+        self.stop.cancel();
+        is_first
+    }
+
+    /// Waits until the handler is asked to stop.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Why the handler was asked to stop, if it was.
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        self.stop_reason.get().copied()
+    }
+
+    /// Whether the lease was not taken to settle it yet.
+    pub(crate) fn is_held(&self) -> bool {
+        locked(&self.lease).is_some()
+    }
+
+    /// A heartbeat sent at that moment was answered for this lease.
+    pub(crate) fn renewed(&self, sent: BootInstant, with_progress: bool) {
+        locked(&self.trust).renewed(sent, with_progress);
+    }
+
+    /// Takes the lease to settle it; nothing when there is nothing to settle.
+    pub(crate) fn end(self: &Arc<Self>, verdict: Verdict) -> Option<Finished> {
+        let lease = locked(&self.lease).take()?;
+        let settlement = match verdict {
+            Verdict::Complete(result) => lease.complete(result),
+            Verdict::Fail(error) => lease.fail(error),
+            Verdict::Cancel => lease.cancelled(),
+            Verdict::Release => lease.release(),
+            Verdict::Abandon => return None,
+        };
+        Some(Finished {
+            job: Arc::clone(self),
+            settlement,
+        })
+    }
+
+    fn trust_verdict(&self, now: BootInstant, rules: &TrustRules) -> trust::Verdict {
+        locked(&self.trust).verdict(now, rules)
+    }
+}
+
+/// All jobs that this worker holds leases of.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    jobs: Mutex<HashMap<LeaseKey, Arc<RunningJob>>>,
+    emptied: Notify,
+}
+
+impl Registry {
+    /// Adds jobs that were just claimed.
+    pub(crate) fn insert(&self, started: &[Arc<RunningJob>]) {
+        let mut jobs = locked(&self.jobs);
+        jobs.extend(started.iter().map(|job| (job.key, Arc::clone(job))));
+    }
+
+    /// Forgets jobs whose leases are over.
+    pub(crate) fn remove<'a>(&self, ended: impl IntoIterator<Item = &'a LeaseKey>) {
+        let mut jobs = locked(&self.jobs);
+        for key in ended {
+            jobs.remove(key);
+        }
+        if jobs.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no lease is held.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if locked(&self.jobs).is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Every job, in no order.
+    pub(crate) fn snapshot(&self) -> Vec<Arc<RunningJob>> {
+        locked(&self.jobs).values().map(Arc::clone).collect()
+    }
+
+    /// Somebody cancelled the job: stops its handler, if it runs here.
+    pub(crate) fn cancel(&self, id: JobId) {
+        for job in self.snapshot().iter().filter(|job| job.key.job_id == id) {
+            if job.stop(StopReason::CancelRequested) {
+                tracing::info!(job = %id, "cancel requested; stopping the handler");
+            }
+        }
+    }
+
+    /// Stops every handler.
+    pub(crate) fn stop_all(&self, reason: StopReason) {
+        for job in self.snapshot() {
+            job.stop(reason);
+        }
+    }
+
+    /// Takes every lease that nobody took yet and hands it back.
+    pub(crate) fn release_all(&self) -> Vec<Finished> {
+        self.snapshot()
+            .iter()
+            .filter(|job| !job.stop_reason().is_some_and(StopReason::ends_trust))
+            .filter_map(|job| job.end(Verdict::Release))
+            .collect()
+    }
+
+    /// Stops the handlers whose windows have ended; answers which and why.
+    pub(crate) fn stop_untrusted(
+        &self,
+        now: BootInstant,
+        rules: &TrustRules,
+    ) -> Vec<(Arc<RunningJob>, StopReason)> {
+        let mut stopped = Vec::new();
+        for job in self.snapshot() {
+            let reason = match job.trust_verdict(now, rules) {
+                trust::Verdict::Trusted => continue,
+                trust::Verdict::TrustEnded => StopReason::TrustEnded,
+                trust::Verdict::NoProgress => StopReason::NoProgress,
+            };
+            if job.is_held() && job.stop(reason) {
+                stopped.push((job, reason));
+            }
+        }
+        stopped
+    }
+}
+
+/// A lock whose holder panicked still guards a value that is whole: no update here is in two steps.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,69 @@
+//! What the loops of one worker share.
+
+use std::sync::Arc;
+
+use leasectl_core::database::Database;
+use leasectl_core::worker::{Liveness, WorkerRecord};
+use tokio_util::task::TaskTracker;
+
+use super::handler::{Handlers, ServedKinds};
+use super::hints::Hints;
+use super::outage::OutageBoard;
+use super::running::Registry;
+use super::settings::WorkerSettings;
+use super::shutdown::Shutdown;
+use super::slots::Slots;
+use super::trust::TrustRules;
+
+/// What the loops of one worker share.
+pub(crate) struct Shared {
+    pub(crate) settings: WorkerSettings,
+    /// What this worker says of itself.
+    pub(crate) record: WorkerRecord,
+    pub(crate) database: Database,
+    pub(crate) kinds: ServedKinds,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) hints: Hints,
+    pub(crate) registry: Registry,
+    pub(crate) outages: OutageBoard,
+    pub(crate) rules: TrustRules,
+    pub(crate) shutdown: Shutdown,
+    /// The tasks that run handlers.
+    pub(crate) attempts: TaskTracker,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        settings: WorkerSettings,
+        database: Database,
+        handlers: &Handlers,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        let kinds = handlers.served(|lane| settings.concurrency.of(lane) > 0);
+        let slots = Arc::new(Slots::new(settings.concurrency, |lane| kinds.serve(lane)));
+        let rules = TrustRules::new(&settings.lease);
+        let record = WorkerRecord {
+            owner: settings.owner.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kinds: kinds
+                .iter()
+                .map(|spec| (spec.name.to_owned(), slots.capacity(spec.lane)))
+                .collect(),
+            settings: settings.lease,
+            liveness: Liveness::Heartbeat,
+        };
+        Arc::new(Self {
+            settings,
+            record,
+            database,
+            kinds,
+            slots,
+            hints: Hints::new(),
+            registry: Registry::default(),
+            outages: OutageBoard::default(),
+            rules,
+            shutdown,
+            attempts: TaskTracker::new(),
+        })
+    }
+}

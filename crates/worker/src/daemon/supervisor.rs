@@ -1,0 +1,260 @@
+//! The life of one worker: registers, runs its loops, drains, and leaves nothing behind.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasectl_core::database::{ConnectError, Database, DatabaseError, DatabaseUrl};
+use leasectl_core::kind::Lane;
+use leasectl_core::{wakeup, worker};
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::claimer::Claimer;
+use super::handler::Handlers;
+use super::heartbeat::HeartbeatThread;
+use super::running::Finished;
+use super::settings::WorkerSettings;
+use super::settler::Settler;
+use super::shared::Shared;
+use super::shutdown::Shutdown;
+use super::verdict::StopReason;
+use super::{listener, maintenance, metrics, systemd};
+
+/// How long an end without waiting may take to hand leases back.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long settlements that are under way may take when every handler has ended.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
+
+/// A worker could not start, or one of its parts broke.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// A connection cannot be set up.
+    #[error("cannot set up the worker's connections")]
+    Connect(#[from] ConnectError),
+    /// The database refuses the worker.
+    #[error("the database refuses to register the worker; is the schema up to date?")]
+    Register(#[source] DatabaseError),
+    /// The heartbeat thread cannot be started.
+    #[error("cannot start the heartbeat thread")]
+    StartHeartbeat(#[source] io::Error),
+    /// A part of the worker ended although nobody asked for it.
+    #[error("the worker's {0} broke; its leases were handed back")]
+    Broken(&'static str),
+}
+
+/// Claims and runs jobs until a shutdown is requested and the drain is over.
+///
+/// The database may be away, now or later: the worker waits for it without a bound. `direct` is
+/// where to listen for wakeups, which a pooler in transaction mode cannot pass on.
+///
+/// # Errors
+/// When the database refuses the worker, or a part of the worker breaks; never because the database
+/// is away.
+pub async fn run(
+    settings: WorkerSettings,
+    database: Database,
+    direct: DatabaseUrl,
+    handlers: Handlers,
+    shutdown: Shutdown,
+) -> Result<(), DaemonError> {
+    let shared = Shared::new(settings, database, &handlers, shutdown);
+    if !register(&shared).await? {
+        return Ok(());
+    }
+    let (mut supervisor, ready) = Supervisor::start(shared, direct)?;
+    let broken = supervisor.watch(ready).await;
+    // Whatever broke, the leases are handed back.
+    if broken.is_some() {
+        supervisor.shared.shutdown.request();
+    }
+    supervisor.drain().await;
+    broken.map_or(Ok(()), |part| Err(DaemonError::Broken(part)))
+}
+
+/// Makes the worker known; answers whether it is, or whether a shutdown came first.
+async fn register(shared: &Shared) -> Result<bool, DaemonError> {
+    let mut outage = shared.outages.watch("start", Duration::from_secs(5));
+    loop {
+        let registered = async {
+            let client = shared.database.client().await?;
+            worker::beat(&client, &shared.record, false).await
+        };
+        match registered.await {
+            Ok(()) => {
+                outage.over();
+                metrics::liveness_mode(shared.record.liveness.as_str());
+                return Ok(true);
+            }
+            Err(error) if !error.is_unavailable() => return Err(DaemonError::Register(error)),
+            Err(error) => {
+                let delay = outage.failed(&error);
+                let slept = timeout(delay, shared.shutdown.requested()).await;
+                if slept.is_ok() {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+/// A running worker.
+struct Supervisor {
+    shared: Arc<Shared>,
+    claimer: JoinHandle<()>,
+    settlers: JoinSet<()>,
+    /// Listener, sweeps, retention, watchdog: they run until they are aborted.
+    others: JoinSet<()>,
+    heartbeat: HeartbeatThread,
+    settlements: mpsc::Sender<Finished>,
+}
+
+impl Supervisor {
+    fn start(
+        shared: Arc<Shared>,
+        direct: DatabaseUrl,
+    ) -> Result<(Self, oneshot::Receiver<()>), DaemonError> {
+        let own = shared.database.dedicated("heartbeat")?;
+        let heartbeat = HeartbeatThread::spawn(Arc::clone(&shared), own)
+            .map_err(DaemonError::StartHeartbeat)?;
+        let pipeline = shared.settings.pipeline;
+        let (settlements, finished) = mpsc::channel(2 * pipeline.batch.max(1));
+        let finished = Arc::new(Mutex::new(finished));
+        let mut settlers = JoinSet::new();
+        for _ in 0..pipeline.settlers.max(1) {
+            settlers.spawn(Settler::new(Arc::clone(&shared), Arc::clone(&finished)).run());
+        }
+        let mut others = JoinSet::new();
+        others.spawn(listener::listen(Arc::clone(&shared), direct));
+        others.spawn(maintenance::sweep(Arc::clone(&shared)));
+        others.spawn(maintenance::keep_history(Arc::clone(&shared)));
+        others.spawn(systemd::feed_watchdog());
+        let (tell_ready, ready) = oneshot::channel();
+        let claimer = Claimer::new(Arc::clone(&shared), settlements.clone(), tell_ready);
+        let claimer = tokio::spawn(claimer.run());
+        Ok((
+            Self {
+                shared,
+                claimer,
+                settlers,
+                others,
+                heartbeat,
+                settlements,
+            },
+            ready,
+        ))
+    }
+
+    /// Waits until a shutdown is requested; answers which part broke, if one did.
+    async fn watch(&mut self, mut ready: oneshot::Receiver<()>) -> Option<&'static str> {
+        let shutdown = self.shared.shutdown.clone();
+        let mut is_ready = false;
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return None,
+                told = &mut ready, if !is_ready => {
+                    is_ready = true;
+                    if told.is_ok() {
+                        tracing::info!("worker ready owner={}", self.shared.settings.owner);
+                        systemd::ready();
+                    }
+                }
+                () = self.heartbeat.ended() => return Some("heartbeat"),
+                _ = &mut self.claimer => return Some("claim loop"),
+                Some(_) = self.settlers.join_next() => return Some("settling"),
+                Some(_) = self.others.join_next() => return Some("maintenance"),
+            }
+        }
+    }
+
+    /// Lets handlers finish, then stops them, and hands back every lease that is left.
+    async fn drain(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let started = Instant::now();
+        tracing::info!(timeout = ?shared.settings.drain_timeout, "draining");
+        systemd::stopping();
+        let marking = tokio::spawn(mark_draining(Arc::clone(&shared)));
+        let at_once = tokio::select! {
+            biased;
+            () = shared.shutdown.requested_at_once() => true,
+            () = self.wait_for_handlers(started) => false,
+        };
+        let last = if at_once { AT_ONCE } else { LAST_SETTLEMENTS };
+        let deadline = Instant::now() + last;
+        marking.abort();
+        self.hand_back(deadline).await;
+        self.others.shutdown().await;
+        self.heartbeat.end().await;
+        tracing::info!(
+            seconds = started.elapsed().as_secs_f64(),
+            at_once,
+            "worker ended"
+        );
+    }
+
+    /// Waits for the claim loop and every handler; after the drain's time-out they are stopped.
+    async fn wait_for_handlers(&mut self, started: Instant) {
+        let settings = &self.shared.settings;
+        let attempts = &self.shared.attempts;
+        let until = started + settings.drain_timeout;
+        // The claim loop may be waiting for the answer to a claim, whose leases it then hands back.
+        if !self.claimer.is_finished() && timeout_at(until, &mut self.claimer).await.is_err() {
+            self.claimer.abort();
+        }
+        attempts.close();
+        if timeout_at(until, attempts.wait()).await.is_err() {
+            tracing::warn!(
+                handlers = attempts.len(),
+                "drain timed out; stopping handlers"
+            );
+            self.shared.registry.stop_all(StopReason::Drain);
+            let grace = settings.stop_grace + AT_ONCE;
+            if timeout(grace, attempts.wait()).await.is_err() {
+                tracing::error!(
+                    handlers = attempts.len(),
+                    "handlers did not stop; leaving them"
+                );
+            }
+        }
+    }
+
+    /// Settles what is left until the deadline: leases nobody took yet are released.
+    async fn hand_back(&mut self, deadline: Instant) {
+        let shared = Arc::clone(&self.shared);
+        self.claimer.abort();
+        shared.registry.stop_all(StopReason::Drain);
+        let settlements = self.settlements.clone();
+        let served = Lane::ALL
+            .into_iter()
+            .filter(|lane| shared.slots.capacity(*lane) > 0);
+        let served: Vec<_> = served.collect();
+        let hand_back = async {
+            for released in shared.registry.release_all() {
+                drop(settlements.send(released).await);
+            }
+            // Every attempt that ended handed its settlement to the channel before.
+            shared.registry.emptied().await;
+            let client = shared.database.client().await?;
+            wakeup::announce(&client, &served).await?;
+            worker::deregister(&client, &shared.settings.owner).await
+        };
+        match timeout_at(deadline, hand_back).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the worker could not sign off"),
+            Err(_) => tracing::warn!("not every lease could be handed back in time"),
+        }
+        self.settlers.shutdown().await;
+    }
+}
+
+async fn mark_draining(shared: Arc<Shared>) {
+    let marked = async {
+        let client = shared.database.client().await?;
+        worker::beat(&client, &shared.record, true).await
+    };
+    if let Err(error) = marked.await {
+        tracing::debug!(%error, "the worker could not be marked as draining");
+    }
+}

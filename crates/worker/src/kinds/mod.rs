@@ -1,0 +1,3 @@
+//! One handler per kind of job.
+
+pub mod fetch;
