@@ -80,7 +80,15 @@ impl ToSql for Timestamp {
 #[cfg(feature = "openapi")]
 impl utoipa::PartialSchema for Timestamp {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        <DateTime<Utc> as utoipa::PartialSchema>::schema()
+        use utoipa::openapi::schema::{
+            KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+        };
+        Schema::from(
+            ObjectBuilder::new()
+                .schema_type(SchemaType::Type(Type::String))
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+        )
+        .into()
     }
 }
 
