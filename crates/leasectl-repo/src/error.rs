@@ -71,11 +71,17 @@ pub enum RepoError {
         /// The limit that was reached.
         limit: SizeLimit,
     },
+    /// A program that is needed to reach this remote is not installed.
+    #[error("the program {tool} is missing on this worker: install it and try again")]
+    ToolMissing {
+        /// The program.
+        tool: String,
+    },
     /// The disk of the clone cache is full.
     #[error("the disk of the clone cache is full: free space or lower the disk budget")]
     DiskFull,
-    /// The clone is damaged, and was so again after it had been made anew.
-    #[error("the clone was damaged and a new one was damaged too: check the disk and the remote")]
+    /// The clone is damaged, or a new one was damaged too.
+    #[error("the clone is damaged and was put aside: try again, and check the disk if it repeats")]
     Corrupt {
         /// What was found.
         #[source]
@@ -128,6 +134,7 @@ impl RepoError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unavailable { .. }
+            | Self::ToolMissing { .. }
             | Self::Busy { .. }
             | Self::Cache { .. }
             | Self::Child { .. } => "repo_unavailable",
@@ -148,6 +155,7 @@ impl RepoError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Unavailable { .. }
+            | Self::ToolMissing { .. }
             | Self::TimedOut { .. }
             | Self::DiskFull
             | Self::Corrupt { .. }

@@ -1,12 +1,31 @@
 //! Clones as a rebuildable cache: everything that touches Git, and nothing that touches SQL.
+//!
+//! A clone is a bare mirror in a directory named after the repository's id. Any of it may vanish or
+//! rot at any moment; the next call notices, clones again and goes on. Network work happens in a
+//! child process, so that time, memory and bytes can be bounded from outside and a kill is clean.
+//!
+//! **Invariants**
+//! - Only complete clones stand at their final path: they are made next to it and renamed.
+//! - Whoever changes a clone holds its lock, and so does every process that it started for that.
+//! - Nothing inside a repository is trusted: no configuration, hook, filter or helper of it runs.
+//! - Credentials are never in a URL, an argument, a log or an error.
 
 mod cache;
 mod child;
+mod config;
 mod credentials;
 mod error;
+mod layout;
+mod lock;
+mod parent;
+mod process;
 mod progress;
+mod refs;
+mod repository;
 pub mod serve;
 mod settings;
+mod stamp;
+mod wire;
 
 pub use cache::{CloneCache, CloneTarget, Evicted, FetchReport, ReadyClone, RecloneReason};
 pub use child::git_child_main;

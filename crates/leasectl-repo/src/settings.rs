@@ -22,7 +22,7 @@ pub struct CacheSettings {
 }
 
 /// Limits on one clone or fetch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Longest time one clone or fetch may take.
     pub wall_clock: Duration,

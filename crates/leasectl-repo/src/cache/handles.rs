@@ -1,0 +1,71 @@
+//! A few open repositories, so that asking a warm clone for a commit need not open it each time.
+
+use std::{collections::VecDeque, sync::Mutex};
+
+use gix::ObjectId;
+
+use super::slot::locked;
+use crate::{
+    repository,
+    stamp::{self, Print},
+};
+
+/// How many repositories stay open.
+const MOST: usize = 16;
+
+/// Open repositories, the most recently used last.
+#[derive(Default)]
+pub(crate) struct Handles(Mutex<VecDeque<(std::path::PathBuf, Print, gix::ThreadSafeRepository)>>);
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handles")
+            .field(&locked(&self.0).len())
+            .finish()
+    }
+}
+
+impl Handles {
+    /// The first of `commits` that the clone in `dir` lacks, or an error if one cannot be read.
+    pub(crate) fn first_missing(
+        &self,
+        dir: &std::path::Path,
+        commits: &[ObjectId],
+        max_object_bytes: u64,
+    ) -> gix::Result<Option<ObjectId>> {
+        let repo = self.open(dir, max_object_bytes)?;
+        for id in commits {
+            match repo.try_find_object(*id)? {
+                Some(object) if object.kind == gix::objs::Kind::Commit => {
+                    object.try_to_commit_ref()?;
+                }
+                Some(_) => {}
+                None => return Ok(Some(*id)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&self, dir: &std::path::Path, max_object_bytes: u64) -> gix::Result<gix::Repository> {
+        let print = Print::of(&stamp::path(dir)).map_err(gix::Error::from_error)?;
+        {
+            let mut handles = locked(&self.0);
+            if let Some(at) = handles.iter().position(|(path, _, _)| path == dir)
+                && let Some(entry) = handles.remove(at)
+                && entry.1 == print
+            {
+                let repo = entry.2.to_thread_local();
+                handles.push_back(entry);
+                return Ok(repo);
+            }
+        }
+        let repo = repository::open(dir, max_object_bytes)?.into_sync();
+        let local = repo.to_thread_local();
+        let mut handles = locked(&self.0);
+        handles.push_back((dir.to_owned(), print, repo));
+        if handles.len() > MOST {
+            handles.pop_front();
+        }
+        Ok(local)
+    }
+}

@@ -1,0 +1,170 @@
+//! Checked-out commits for programs that want files: linked worktrees of the bare clone, made
+//! aside and renamed, one for each commit.
+//!
+//! No filter, attribute driver or hook runs, because nothing in the clone's configuration is
+//! trusted. Links inside a worktree are created as the repository has them: who reads files there
+//! must not follow them out.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use gix::ObjectId;
+use leasectl_remote::RefName;
+
+use super::{CloneCache, ReadyClone};
+use crate::{
+    error::{Cause, RepoError, is_disk_full},
+    layout::{self, Layout},
+    lock::Lock,
+    repository,
+};
+
+impl CloneCache {
+    /// Finds or makes the worktree of `reference`. Blocks on the disk.
+    pub(super) fn check_out(
+        &self,
+        clone: &ReadyClone,
+        reference: &RefName,
+    ) -> Result<PathBuf, RepoError> {
+        let layout = self.layout(clone.id());
+        let checked_out =
+            repository::open(clone.path(), self.inner.settings.limits.max_object_bytes)
+                .map_err(of_git)
+                .and_then(|repo| {
+                    let commit = resolve(&repo, reference)?;
+                    let place = layout.worktrees().join(commit.to_string());
+                    if fs::symlink_metadata(place.join(".git")).is_ok() {
+                        return Ok(place);
+                    }
+                    make(&repo, commit, &layout, &place)?;
+                    Ok(place)
+                });
+        if let Err(RepoError::Corrupt { .. }) = &checked_out {
+            self.quarantine(clone)?;
+        }
+        checked_out
+    }
+}
+
+/// The commit that a name or id leads to.
+fn resolve(repo: &gix::Repository, reference: &RefName) -> Result<ObjectId, RepoError> {
+    let missing = || RepoError::RefNotFound {
+        reference: reference.as_str().to_owned(),
+    };
+    if let Ok(id) = ObjectId::from_hex(reference.as_str().as_bytes()) {
+        let object = repo
+            .try_find_object(id)
+            .map_err(of_git)?
+            .ok_or_else(missing)?;
+        return Ok(object.peel_to_commit().map_err(|_| missing())?.id);
+    }
+    let found = repo
+        .try_find_reference(reference.as_str())
+        .map_err(of_git)?
+        .ok_or_else(missing)?;
+    let id = found.into_fully_peeled_id().map_err(of_git)?;
+    let object = repo.find_object(id).map_err(of_git)?;
+    Ok(object.peel_to_commit().map_err(|_| missing())?.id)
+}
+
+/// Makes the worktree aside and gives it its place. Whoever comes second finds it there.
+fn make(
+    repo: &gix::Repository,
+    commit: ObjectId,
+    layout: &Layout,
+    place: &Path,
+) -> Result<(), RepoError> {
+    let failed = |error| RepoError::local("checking out a worktree", error);
+    let lock_file = layout.dir().join("worktrees.lock");
+    let fresh = layout.fresh();
+    let made = check_out(repo, commit, &fresh, place);
+    let placed = made.and_then(|()| {
+        fs::create_dir_all(layout.worktrees()).map_err(failed)?;
+        let _lock = Lock::try_take(&lock_file).map_err(failed)?;
+        match fs::rename(&fresh, place) {
+            Err(_) if fs::symlink_metadata(place.join(".git")).is_ok() => Ok(()),
+            renamed => renamed.map_err(failed),
+        }
+    });
+    let _ = layout::remove_all(&fresh);
+    placed
+}
+
+fn check_out(
+    repo: &gix::Repository,
+    commit: ObjectId,
+    fresh: &Path,
+    place: &Path,
+) -> Result<(), RepoError> {
+    let failed = |error| RepoError::local("checking out a worktree", error);
+    let tree = repo
+        .find_object(commit)
+        .and_then(|object| Ok(object.peel_to_tree()?.id))
+        .map_err(of_git)?;
+    let mut index = repo.index_from_tree(&tree).map_err(of_git)?;
+    let mut options = repo
+        .checkout_options(gix::worktree::stack::state::attributes::Source::IdMapping)
+        .map_err(of_git)?;
+    options.destination_is_initially_empty = true;
+    fs::create_dir_all(fresh).map_err(failed)?;
+    let (files, bytes) = (gix::progress::Discard, gix::progress::Discard);
+    let outcome = gix::worktree::state::checkout(
+        &mut index,
+        fresh,
+        repo.objects.clone().into_arc().map_err(failed)?,
+        &files,
+        &bytes,
+        &AtomicBool::new(false),
+        options,
+    )
+    .map_err(of_git)?;
+    if let Some(error) = outcome.errors.into_iter().next() {
+        return Err(of_git(error.error));
+    }
+    link(repo, commit, fresh, place, &mut index)
+}
+
+/// Makes the directory a linked worktree, so that Git's own commands work in it.
+fn link(
+    repo: &gix::Repository,
+    commit: ObjectId,
+    fresh: &Path,
+    place: &Path,
+    index: &mut gix::index::File,
+) -> Result<(), RepoError> {
+    let failed = |error| RepoError::local("linking a worktree", error);
+    let admin = repo.git_dir().join("worktrees").join(commit.to_string());
+    let _ = layout::remove_all(&admin);
+    fs::create_dir_all(&admin).map_err(failed)?;
+    let line = |path: &Path| [path.as_os_str().as_encoded_bytes(), b"\n"].concat();
+    for (name, content) in [
+        ("HEAD", format!("{commit}\n").into_bytes()),
+        ("commondir", b"../..\n".to_vec()),
+        ("gitdir", line(&place.join(".git"))),
+    ] {
+        fs::write(admin.join(name), content).map_err(failed)?;
+    }
+    index.set_path(admin.join("index"));
+    index
+        .write(gix::index::write::Options::default())
+        .map_err(of_git)?;
+    let pointer = [b"gitdir: ", line(&admin).as_slice()].concat();
+    fs::write(fresh.join(".git"), pointer).map_err(failed)
+}
+
+/// An error of Git while reading the clone or writing files.
+fn of_git(error: gix::Error) -> RepoError {
+    let full = error
+        .iter_errors()
+        .any(|error| error.downcast_ref::<io::Error>().is_some_and(is_disk_full));
+    if full {
+        RepoError::DiskFull
+    } else {
+        RepoError::Corrupt {
+            cause: Cause::new(error),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Locks that hold between threads and between processes, and that the kernel releases on death.
+//!
+//! Each acquisition opens its own file, because `flock` belongs to the open file: two threads that
+//! shared one would both hold it. A lock is never released by hand, only by closing the last
+//! descriptor of that open file, so that a child process which inherited it keeps it.
+//!
+//! **Invariant:** a lock counts only if the locked file is still the one at its path. Otherwise
+//! somebody removed the repository's directory, and a newcomer would lock another file.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, flock, futimens},
+    io::Errno,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::RepoError;
+
+/// An exclusive lock; closing it (and every inherited copy) releases it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Takes the lock now, or says that somebody else has it.
+    pub(crate) fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let file = open(path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_still_at(&file, path)? => return Ok(Some(Self { file })),
+                Ok(()) | Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Waits for the lock; `waiting` is called once if that takes a moment.
+    pub(crate) async fn wait(
+        dir: &Path,
+        path: &Path,
+        longest: Duration,
+        cancel: &CancellationToken,
+        waiting: impl FnOnce(),
+    ) -> Result<Self, RepoError> {
+        const FIRST_PAUSE: Duration = Duration::from_millis(2);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+        let failed = |e| RepoError::local("locking a clone", e);
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut waiting = Some(waiting);
+        loop {
+            fs::create_dir_all(dir).map_err(failed)?;
+            match Self::try_take(path) {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) => {}
+                // The directory was removed between the two calls.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(e)),
+            }
+            if let Some(waiting) = waiting.take() {
+                waiting();
+            }
+            if started.elapsed() >= longest {
+                return Err(RepoError::Busy { waited: longest });
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(RepoError::Cancelled),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+    }
+
+    /// Another descriptor of the same open file: whoever gets it holds the lock as well.
+    pub(crate) fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
+/// Says "somebody reads this clone" for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct InUse {
+    file: File,
+}
+
+impl InUse {
+    /// Marks the clone as used, or says that somebody is removing it.
+    pub(crate) fn mark(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let file = open(path)?;
+            match flock(&file, FlockOperation::NonBlockingLockShared) {
+                Ok(()) if is_still_at(&file, path)? => {
+                    let usage = Self { file };
+                    usage.touch()?;
+                    return Ok(Some(usage));
+                }
+                Ok(()) | Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Notes the time of use, which decides what is evicted first.
+    pub(crate) fn touch(&self) -> io::Result<()> {
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            },
+            last_modification: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_NOW,
+            },
+        };
+        Ok(futimens(&self.file, &times)?)
+    }
+}
+
+/// Opens a lock file, which never holds anything, without following a link.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(there.ino() == ours.ino() && there.dev() == ours.dev()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
