@@ -1,0 +1,67 @@
+//! Probes, measurements and the API's own description.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use leasectl_core::migrations;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::Problems;
+use crate::problem::{Code, Problem};
+use crate::service::Service;
+
+/// The time in which the database must answer a probe.
+const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The answer to a probe.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+/// Say that the process answers.
+#[utoipa::path(
+    get, path = "/healthz", tag = "service", security(()),
+    responses((status = 200, description = "The process answers", body = Health))
+)]
+pub(crate) async fn healthz() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Say whether requests can be served: the database answers and its schema fits.
+#[utoipa::path(
+    get, path = "/readyz", tag = "service", security(()),
+    responses((status = 200, description = "Requests can be served", body = Health), Problems)
+)]
+pub(crate) async fn readyz(State(service): State<Service>) -> Result<Json<Health>, Problem> {
+    if service.stopping.is_cancelled() {
+        return Err(Problem::new(Code::Overloaded, "this process is shutting down"));
+    }
+    let pending = tokio::time::timeout(PROBE_DEADLINE, migrations::pending(&service.database))
+        .await
+        .map_err(|elapsed| Problem::unavailable(&elapsed))??;
+    if pending.newer.is_some() || !pending.pending.is_empty() {
+        return Err(Problem::new(
+            Code::MigrationsPending,
+            "the database's schema is not this program's; run worker migrate, or update it",
+        ));
+    }
+    Ok(Json(Health { status: "ok" }))
+}
+
+/// Measurements in Prometheus text.
+#[utoipa::path(
+    get, path = "/metrics", tag = "service",
+    responses(
+        (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
+        Problems,
+    )
+)]
+pub(crate) async fn metrics(State(service): State<Service>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (service.metrics)())
+}
