@@ -230,9 +230,10 @@ impl Cluster {
                         log,
                     });
                 }
-                ServerState::Stopped | ServerState::Busy(_) | ServerState::Ready(_) => {
-                    std::thread::sleep(POLL);
-                }
+                ServerState::Stopped
+                | ServerState::Busy(_)
+                | ServerState::Deaf(_)
+                | ServerState::Ready(_) => std::thread::sleep(POLL),
             }
         }
     }
@@ -250,7 +251,9 @@ impl Cluster {
                     });
                 }
                 ServerState::Busy(_) => std::thread::sleep(POLL),
-                settled @ (ServerState::Stopped | ServerState::Ready(_)) => return Ok(settled),
+                settled @ (ServerState::Stopped | ServerState::Deaf(_) | ServerState::Ready(_)) => {
+                    return Ok(settled);
+                }
             }
         }
     }
@@ -262,7 +265,7 @@ impl Cluster {
             Mode::Immediate => &[Signal::QUIT],
         };
         for way in ways {
-            let (ServerState::Busy(pid) | ServerState::Ready(pid)) = self.state() else {
+            let Some(pid) = self.state().pid() else {
                 return Ok(());
             };
             postmaster::signal(pid, *way).map_err(failed(&self.data))?;
@@ -274,9 +277,9 @@ impl Cluster {
                 "the database server is slow to stop"
             );
         }
-        match self.state() {
-            ServerState::Stopped => Ok(()),
-            ServerState::Busy(pid) | ServerState::Ready(pid) => Err(ClusterError::StopTimedOut {
+        match self.state().pid() {
+            None => Ok(()),
+            Some(pid) => Err(ClusterError::StopTimedOut {
                 pid: pid.as_raw_pid(),
                 limit: STOP_LIMIT,
             }),

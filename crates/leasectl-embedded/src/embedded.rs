@@ -132,7 +132,7 @@ impl Embedded {
             match postmaster::state(&data) {
                 ServerState::Ready(_) => break,
                 ServerState::Busy(_) if Instant::now() < deadline => std::thread::sleep(POLL),
-                ServerState::Busy(_) | ServerState::Stopped => return None,
+                ServerState::Busy(_) | ServerState::Deaf(_) | ServerState::Stopped => return None,
             }
         }
         let (socket_dir, port) = postmaster::socket(&data)?;
@@ -145,14 +145,17 @@ impl Embedded {
         &self.url
     }
 
-    /// Starts the server again if it has died. Blocks; cheap while the server runs.
+    /// Whether the server's process lives. Takes microseconds, so it may be asked every second.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        postmaster::is_alive(&self.home.data())
+    }
+
+    /// Starts the server again if it has died or lost its socket. Blocks, as [`Embedded::open`] does.
     ///
     /// # Errors
     /// When it does not start.
     pub fn ensure_running(&self) -> Result<(), EmbeddedError> {
-        if let ServerState::Ready(_) = postmaster::state(&self.home.data()) {
-            return Ok(());
-        }
         let _gate = self.home.gate(GATE_LIMIT)?;
         self.home.bring_up(&self.options, &self.account, false)?;
         Ok(())
@@ -263,20 +266,34 @@ impl Home {
         alone: bool,
     ) -> Result<String, EmbeddedError> {
         let cluster = self.cluster(account);
-        if let ServerState::Ready(pid) = cluster.settle()? {
-            let upgraded = self.upgraded_programs(options, account);
-            if upgraded && alone {
-                tracing::info!("restarting the embedded database: its programs were upgraded");
-                cluster.stop(Mode::Fast)?;
-            } else {
-                if upgraded {
+        match cluster.settle()? {
+            ServerState::Ready(pid) => {
+                if !self.upgraded_programs(options, account) {
+                    return self.url();
+                }
+                let pid = pid.as_raw_pid();
+                if !alone {
                     tracing::warn!(
-                        pid = pid.as_raw_pid(),
+                        pid,
                         "the embedded database's programs were upgraded; it restarts when nobody uses it"
                     );
+                    return self.url();
                 }
-                return self.url();
+                tracing::info!(
+                    pid,
+                    "restarting the embedded database: its programs were upgraded"
+                );
+                cluster.stop(Mode::Fast)?;
             }
+            ServerState::Deaf(pid) => {
+                let pid = pid.as_raw_pid();
+                tracing::warn!(
+                    pid,
+                    "restarting the embedded database: its socket was removed"
+                );
+                cluster.stop(Mode::Fast)?;
+            }
+            ServerState::Busy(_) | ServerState::Stopped => {}
         }
         let programs = self.programs(options, account)?;
         if !cluster.data.join("PG_VERSION").exists() {

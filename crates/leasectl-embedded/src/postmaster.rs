@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use rustix::process::{Pid, Signal};
 
 use crate::account::Account;
@@ -16,8 +17,20 @@ pub(crate) enum ServerState {
     Stopped,
     /// A server runs, but takes no work: starting, recovering or stopping.
     Busy(Pid),
+    /// A server runs, says that it is ready, and cannot be reached: its socket was removed.
+    Deaf(Pid),
     /// A server runs and takes connections.
     Ready(Pid),
+}
+
+impl ServerState {
+    /// The running server's process.
+    pub(crate) fn pid(self) -> Option<Pid> {
+        match self {
+            Self::Stopped => None,
+            Self::Busy(pid) | Self::Deaf(pid) | Self::Ready(pid) => Some(pid),
+        }
+    }
 }
 
 /// The lines of `postmaster.pid` that matter here.
@@ -60,17 +73,33 @@ pub(crate) fn state(data: &Path) -> ServerState {
     if !is_postmaster_of(file.pid, data) {
         return ServerState::Stopped;
     }
-    let listening = match (&file.socket_dir, file.port) {
-        (Some(socket_dir), Some(port)) => {
-            UnixStream::connect(socket_path(socket_dir, port)).is_ok()
+    match (&file.socket_dir, file.port) {
+        (Some(socket_dir), Some(port)) if file.ready => {
+            if listens(&socket_path(socket_dir, port)) {
+                ServerState::Ready(file.pid)
+            } else {
+                ServerState::Deaf(file.pid)
+            }
         }
-        _ => false,
-    };
-    if file.ready && listening {
-        ServerState::Ready(file.pid)
-    } else {
-        ServerState::Busy(file.pid)
+        _ => ServerState::Busy(file.pid),
     }
+}
+
+/// Whether a server process exists. Cheap: connects to nothing.
+pub(crate) fn is_alive(data: &Path) -> bool {
+    read(data).is_some_and(|file| is_postmaster_of(file.pid, data))
+}
+
+/// Whether somebody listens on a socket. Never blocks, not even on a stopped server's full queue.
+fn listens(path: &Path) -> bool {
+    let connect = || -> rustix::io::Result<()> {
+        let address = SocketAddrUnix::new(path)?;
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        rustix::net::connect(&socket, &address)
+    };
+    matches!(connect(), Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS))
 }
 
 /// Where a running server's socket is, as it says itself.
@@ -104,7 +133,7 @@ pub(crate) fn disarm_recycled_pid(data: &Path, account: &Account) -> io::Result<
 /// Sends a signal to a server.
 pub(crate) fn signal(pid: Pid, signal: Signal) -> io::Result<()> {
     match rustix::process::kill_process(pid, signal) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -114,7 +143,7 @@ fn read(data: &Path) -> Option<PidFile> {
 }
 
 fn exists(pid: Pid) -> bool {
-    rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+    rustix::process::test_kill_process(pid) != Err(Errno::SRCH)
 }
 
 /// Whether a process exists and, as far as the system tells, serves this data folder.

@@ -261,12 +261,7 @@ impl ScratchServer {
     /// The server's process id, or `None` while it is stopped.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        match self.cluster.state() {
-            ServerState::Stopped => None,
-            ServerState::Busy(pid) | ServerState::Ready(pid) => {
-                Some(pid.as_raw_pid().cast_unsigned())
-            }
-        }
+        Some(self.cluster.state().pid()?.as_raw_pid().cast_unsigned())
     }
 
     /// Stops the server; its files stay.

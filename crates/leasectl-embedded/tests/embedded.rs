@@ -224,6 +224,19 @@ fn a_crashed_server_comes_back_with_what_was_committed() {
 }
 
 #[test]
+fn a_server_whose_socket_was_removed_is_restarted() {
+    let root = folder();
+    let embedded = open(root.path());
+    let pid = server_pid(root.path());
+    fs::remove_file(root.path().join("postgres/socket/.s.PGSQL.5432")).expect("removed");
+    assert_eq!(Embedded::running(root.path()), None);
+    assert!(embedded.is_alive());
+    embedded.ensure_running().expect("restarted");
+    execute(embedded.url(), "SELECT 1").expect("it answers");
+    assert_ne!(server_pid(root.path()), pid);
+}
+
+#[test]
 fn asking_for_a_running_server_creates_nothing() {
     let root = folder();
     let data_dir = root.path().join("not/yet");
