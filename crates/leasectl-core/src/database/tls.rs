@@ -10,13 +10,16 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_postgres::Socket;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::ConnectError;
 use super::url::{DatabaseUrl, SslMode};
 
 /// The connector for a URL; it is used only if the URL's mode asks for TLS.
-pub(super) fn connector(url: &DatabaseUrl) -> Result<MakeRustlsConnect, ConnectError> {
+pub(super) fn connector(url: &DatabaseUrl) -> Result<Connector, ConnectError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?;
@@ -39,7 +42,22 @@ pub(super) fn connector(url: &DatabaseUrl) -> Result<MakeRustlsConnect, ConnectE
             .with_root_certificates(roots(url)?)
             .with_no_client_auth(),
     };
-    Ok(MakeRustlsConnect::new(config))
+    Ok(Connector(MakeRustlsConnect::new(config)))
+}
+
+/// Also serves sockets, which have no host name: rustls wants one even if TLS is never spoken.
+#[derive(Clone)]
+pub(super) struct Connector(MakeRustlsConnect);
+
+impl MakeTlsConnect<Socket> for Connector {
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let host = if host.is_empty() || host.starts_with('/') { "socket.invalid" } else { host };
+        MakeTlsConnect::<Socket>::make_tls_connect(&mut self.0, host)
+    }
 }
 
 fn roots(url: &DatabaseUrl) -> Result<RootCertStore, ConnectError> {
