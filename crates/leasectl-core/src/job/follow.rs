@@ -38,9 +38,13 @@ pub async fn look(
     since: Option<Timestamp>,
 ) -> Result<Look, DatabaseError> {
     let client = database.client().await?;
-    let ids = client.prepare_cached(include_str!("follow_ids.sql")).await?;
+    let ids = client
+        .prepare_cached(include_str!("follow_ids.sql"))
+        .await?;
     let limit = i64::try_from(MAX_FOLLOWED).unwrap_or(i64::MAX);
-    let found = client.query(&ids, &[&repo.map(RepoId::as_uuid), &since, &limit]).await?;
+    let found = client
+        .query(&ids, &[&repo.map(RepoId::as_uuid), &since, &limit])
+        .await?;
     let wanted: BTreeSet<Uuid> = found
         .iter()
         .map(|row| row.get(0))
@@ -58,8 +62,16 @@ pub async fn look_at(database: &Database, id: JobId) -> Result<Look, DatabaseErr
 }
 
 async fn read(client: &crate::database::Client, ids: Vec<Uuid>) -> Result<Look, DatabaseError> {
-    let statement = client.prepare_cached(include_str!("follow_read.sql")).await?;
+    let statement = client
+        .prepare_cached(include_str!("follow_read.sql"))
+        .await?;
     let rows = client.query(&statement, &[&ids]).await?;
-    let jobs = rows.iter().map(JobView::from_row).collect::<Result<_, _>>()?;
-    Ok(Look { at: rows.first().map(|row| row.get("looked_at")), jobs })
+    let jobs = rows
+        .iter()
+        .map(JobView::from_row)
+        .collect::<Result<_, _>>()?;
+    Ok(Look {
+        at: rows.first().map(|row| row.get("looked_at")),
+        jobs,
+    })
 }

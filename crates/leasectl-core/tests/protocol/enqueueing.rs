@@ -1,0 +1,214 @@
+//! P1 and P6: what is accepted is committed, equal jobs are merged, batches are all or none.
+
+use std::time::Duration;
+
+use leasectl_core::job::{self, EnqueueError, NotBefore, PublicState};
+use leasectl_core::kind::Lane;
+use uuid::Uuid;
+
+use crate::fixture::{FETCH, Fixture, INDEX, done, owner, urgent};
+
+#[tokio::test]
+async fn an_equal_job_that_waits_is_handed_back() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let first = fixture.enqueue(repo, &FETCH, "x").await;
+    let again = fixture.enqueue(repo, &FETCH, "x").await;
+    assert!(!first.deduplicated);
+    assert!(again.deduplicated);
+    assert_eq!(again.job_id, first.job_id);
+    assert!(!fixture.enqueue(repo, &FETCH, "y").await.deduplicated);
+    let other = fixture.repository("b").await;
+    assert!(!fixture.enqueue(other, &FETCH, "x").await.deduplicated);
+}
+
+#[tokio::test]
+async fn while_an_equal_job_runs_exactly_one_more_is_added() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let running = fixture.enqueue(repo, &FETCH, "x").await;
+    let _lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
+    let more = fixture.enqueue(repo, &FETCH, "x").await;
+    let yet_more = fixture.enqueue(repo, &FETCH, "x").await;
+    assert_ne!(more.job_id, running.job_id);
+    assert_eq!(more.state, PublicState::Waiting);
+    assert_eq!(
+        (yet_more.job_id, yet_more.deduplicated),
+        (more.job_id, true)
+    );
+}
+
+#[tokio::test]
+async fn the_higher_priority_and_the_earlier_time_win() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let hour = NotBefore::In(Duration::from_secs(3600));
+    let day = NotBefore::In(Duration::from_secs(86_400));
+    let first = fixture
+        .enqueue_as(
+            fixture
+                .request(repo, &FETCH, "")
+                .not_before(day)
+                .priority(urgent(5)),
+        )
+        .await;
+    fixture
+        .enqueue_as(fixture.request(repo, &FETCH, "").not_before(hour))
+        .await;
+    let job = fixture.job(first.job_id).await;
+    assert_eq!(job.priority, 5);
+    let delay = job.created_at.until(job.not_before.unwrap());
+    assert!(delay <= Duration::from_secs(3660), "{delay:?}");
+
+    let now = fixture
+        .enqueue_as(fixture.request(repo, &FETCH, "").priority(urgent(-5)))
+        .await;
+    assert_eq!(now.job_id, first.job_id);
+    assert_eq!(fixture.stored_state(first.job_id).await, "ready");
+    assert_eq!(fixture.job(first.job_id).await.priority, 5);
+}
+
+#[tokio::test]
+async fn a_retried_job_does_not_collide_with_an_equal_waiting_one() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    fixture.enqueue(repo, &FETCH, "x").await;
+    let me = owner("me");
+    let lease = fixture.claim_one(&me, Lane::Fetch).await;
+    let equal = fixture.enqueue(repo, &FETCH, "x").await;
+    // Released, the first goes back to its lane beside its equal.
+    fixture.settle(lease.release()).await;
+    for _ in 0..2 {
+        let lease = fixture.claim_one(&me, Lane::Fetch).await;
+        fixture.settle(lease.complete(done())).await;
+    }
+    assert_eq!(
+        fixture.job(equal.job_id).await.state,
+        PublicState::Completed
+    );
+}
+
+#[tokio::test]
+async fn a_batch_with_an_unknown_repository_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let requests = [
+        fixture.request(repo, &FETCH, "1"),
+        fixture.request(Uuid::from_u128(7).into(), &FETCH, "2"),
+        fixture.request(repo, &FETCH, "3"),
+    ];
+    let error = job::enqueue(&fixture.database, &requests)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, EnqueueError::UnknownRepository { index: 1, .. }),
+        "{error}"
+    );
+    assert_eq!(fixture.count("select count(*) from leasectl.job").await, 0);
+}
+
+#[tokio::test]
+async fn a_batch_answers_in_order_with_its_own_duplicates_merged() {
+    let fixture = Fixture::new().await;
+    let (a, b) = (fixture.repository("a").await, fixture.repository("b").await);
+    let requests = [
+        fixture.request(b, &FETCH, "1"),
+        fixture.request(a, &FETCH, "1"),
+        fixture.request(b, &FETCH, "1"),
+        fixture.request(a, &INDEX, ""),
+        fixture.request(a, &FETCH, "2"),
+    ];
+    let accepted = job::enqueue(&fixture.database, &requests).await.unwrap();
+    assert_eq!(accepted.len(), 5);
+    assert_eq!(accepted[2].job_id, accepted[0].job_id);
+    assert!(accepted[2].deduplicated);
+    let states: Vec<_> = accepted.iter().map(|enqueued| enqueued.state).collect();
+    use PublicState::{Queued, Waiting};
+    assert_eq!(states, [Queued, Queued, Queued, Queued, Waiting]);
+    assert_eq!(fixture.job(accepted[3].job_id).await.lane, "index");
+}
+
+#[tokio::test]
+async fn batches_that_overlap_in_opposite_orders_are_all_accepted() {
+    let fixture = Fixture::new().await;
+    let mut repos = Vec::new();
+    for n in 0..20 {
+        repos.push(fixture.repository(&format!("r{n}")).await);
+    }
+    let mut racers = tokio::task::JoinSet::new();
+    for racer in 0..6 {
+        let mut requests: Vec<_> = repos
+            .iter()
+            .flat_map(|repo| (0..5).map(|n| fixture.request(*repo, &FETCH, &n.to_string())))
+            .collect();
+        if racer % 2 == 0 {
+            requests.reverse();
+        }
+        let database = fixture.database.clone();
+        racers.spawn(async move { job::enqueue(&database, &requests).await });
+    }
+    while let Some(raced) = racers.join_next().await {
+        assert_eq!(raced.unwrap().unwrap().len(), 100);
+    }
+    assert_eq!(
+        fixture.count("select count(*) from leasectl.job").await,
+        100
+    );
+    assert_eq!(
+        fixture
+            .count("select count(*) from leasectl.job where state = 'ready'")
+            .await,
+        20
+    );
+}
+
+#[tokio::test]
+async fn a_duplicate_does_not_start_before_the_caller_commits() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let first = fixture.enqueue(repo, &FETCH, "x").await;
+    let mut caller = fixture.client().await;
+    let transaction = caller.transaction().await.unwrap();
+    // What enqueueing does on a collision, held open.
+    transaction
+        .execute(
+            "update leasectl.job set priority = greatest(priority, 1) where id = $1",
+            &[&first.job_id.as_uuid()],
+        )
+        .await
+        .unwrap();
+    let me = owner("me");
+    assert!(fixture.claim(&me, Lane::Fetch, 1).await.is_empty());
+    transaction.commit().await.unwrap();
+    assert_eq!(fixture.claim(&me, Lane::Fetch, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn times_that_no_timestamp_holds_are_refused() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let never = NotBefore::In(Duration::MAX);
+    let request = fixture.request(repo, &FETCH, "").not_before(never);
+    let error = job::enqueue(&fixture.database, &[request])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, EnqueueError::TooFarAway));
+}
+
+#[tokio::test]
+async fn more_urgent_jobs_are_claimed_first_and_equal_ones_in_order() {
+    let fixture = Fixture::new().await;
+    let mut expected = Vec::new();
+    for (name, priority) in [("a", 0), ("b", 10), ("c", 0), ("d", -10), ("e", 10)] {
+        let repo = fixture.repository(name).await;
+        let request = fixture.request(repo, &FETCH, "").priority(urgent(priority));
+        expected.push((priority, fixture.enqueue_as(request).await.job_id));
+    }
+    expected.sort_by_key(|(priority, _)| -priority);
+    let leases = fixture.claim(&owner("me"), Lane::Fetch, 10).await;
+    let claimed: Vec<_> = leases.iter().map(|lease| lease.job().id).collect();
+    assert_eq!(
+        claimed,
+        expected.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    );
+}

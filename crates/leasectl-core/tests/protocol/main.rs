@@ -1,0 +1,15 @@
+//! The protocol against a real PostgreSQL: one server for the run, one database for each test.
+
+mod bad_input;
+mod enqueueing;
+mod fencing;
+mod fixture;
+mod heartbeats;
+mod history;
+mod lanes;
+mod repositories;
+mod schema;
+mod settling;
+mod sql_function;
+mod takeover;
+mod wakeups;

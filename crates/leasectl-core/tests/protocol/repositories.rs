@@ -1,0 +1,172 @@
+//! Registering, finding and removing repositories, and what a fetch records.
+
+use leasectl_core::job::PublicState;
+use leasectl_core::kind::Lane;
+use leasectl_core::repository::{
+    self, FetchRecord, NewRepository, RegisterError, RemoveOutcome, RepoRef,
+};
+use leasectl_remote::{Locality, RemoteUrl, RepoName};
+
+use crate::fixture::{FETCH, Fixture, done, owner};
+
+fn new(url: &str, name: Option<&str>) -> NewRepository {
+    NewRepository {
+        git_url: RemoteUrl::parse(url, Locality::PublicOnly).unwrap(),
+        name: name.map(|name| RepoName::parse(name).unwrap()),
+        default_branch: None,
+        fetch_every: None,
+    }
+}
+
+#[tokio::test]
+async fn a_url_is_registered_once_whatever_its_notation() {
+    let fixture = Fixture::new().await;
+    let first =
+        repository::register(&fixture.database, &new("https://Git.Example.com/a/b", None)).await;
+    let again = repository::register(
+        &fixture.database,
+        &new("https://git.example.com:443/a/b/", None),
+    )
+    .await;
+    let (first, again) = (first.unwrap(), again.unwrap());
+    assert!(first.created && !again.created);
+    assert_eq!(first.repository.id, again.repository.id);
+    assert_eq!(first.repository.name, "a/b");
+}
+
+#[tokio::test]
+async fn a_taken_name_is_refused_with_a_suggestion_that_is_free() {
+    let fixture = Fixture::new().await;
+    let database = &fixture.database;
+    repository::register(database, &new("https://one.example.com/a/b", Some("x/y")))
+        .await
+        .unwrap();
+    let taken = new("https://two.example.com/a/b", Some("x/y"));
+    let Err(RegisterError::NameTaken { suggestion, .. }) =
+        repository::register(database, &taken).await
+    else {
+        panic!("the name was taken");
+    };
+    let free = NewRepository {
+        name: Some(suggestion),
+        ..taken
+    };
+    assert!(repository::register(database, &free).await.unwrap().created);
+}
+
+#[tokio::test]
+async fn without_a_wish_a_free_name_is_found() {
+    let fixture = Fixture::new().await;
+    let database = &fixture.database;
+    let one = repository::register(database, &new("https://one.example.com/a/b", None)).await;
+    let two = repository::register(database, &new("https://two.example.com/a/b", None)).await;
+    assert_ne!(one.unwrap().repository.name, two.unwrap().repository.name);
+}
+
+#[tokio::test]
+async fn a_fetch_replaces_the_branch_projection() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    for (note, branches) in [
+        ("1", vec![("main", "a1"), ("old", "b1")]),
+        ("2", vec![("main", "a2")]),
+    ] {
+        fixture.enqueue(repo, &FETCH, note).await;
+        let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
+        let fence = lease.fence();
+        let mut client = fixture.client().await;
+        let fenced = fence.begin(&mut client).await.unwrap();
+        let record = FetchRecord {
+            branches: branches
+                .iter()
+                .map(|(n, h)| ((*n).to_owned(), (*h).to_owned()))
+                .collect(),
+            default_branch: Some("main".to_owned()),
+            head: Some(branches[0].1.to_owned()),
+        };
+        assert!(
+            repository::record_fetch(&fenced, repo, &record)
+                .await
+                .unwrap()
+        );
+        fenced.commit().await.unwrap();
+        drop(client);
+        fixture.settle(lease.complete(done())).await;
+    }
+    let branches = repository::branches(&fixture.database, repo).await.unwrap();
+    let heads: Vec<_> = branches
+        .iter()
+        .map(|b| (b.name.as_str(), b.head.as_deref()))
+        .collect();
+    assert_eq!(heads, [("main", Some("a2"))]);
+    let stored = repository::find(&fixture.database, &RepoRef::Id(repo))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.head.as_deref(), Some("a2"));
+    assert!(stored.last_successful_fetch_at.is_some());
+}
+
+#[tokio::test]
+async fn a_repository_with_a_running_job_is_not_removed() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    fixture.enqueue(repo, &FETCH, "1").await;
+    let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
+    let waiting = fixture.enqueue(repo, &FETCH, "2").await.job_id;
+    let busy = repository::remove(&fixture.database, repo).await.unwrap();
+    assert_eq!(busy, RemoveOutcome::Busy);
+    fixture.settle(lease.complete(done())).await;
+    let removed = repository::remove(&fixture.database, repo).await.unwrap();
+    assert_eq!(removed, RemoveOutcome::Removed);
+    let job = fixture.job(waiting).await;
+    assert_eq!((job.state, job.repo), (PublicState::Cancelled, None));
+    let gone = repository::remove(&fixture.database, repo).await.unwrap();
+    assert_eq!(gone, RemoveOutcome::NotFound);
+}
+
+#[tokio::test]
+async fn the_diagnostics_follow_a_fetch_from_request_to_success() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let name = RepoName::parse("team/a").unwrap();
+    let status = || async {
+        repository::change_status(&fixture.database, &name)
+            .await
+            .unwrap()
+            .expect("it is registered")
+    };
+    let fresh = status().await;
+    assert_eq!((fresh.dirty, fresh.last_requested_fetch_at), (None, None));
+
+    let spec = leasectl_core::kind::FETCH;
+    let args = fixture
+        .kinds
+        .canonical_args("fetch", &serde_json::json!({}))
+        .unwrap();
+    fixture
+        .enqueue_as(leasectl_core::job::EnqueueRequest::new(repo, &spec, args))
+        .await;
+    let asked = status().await;
+    assert_eq!(asked.dirty, Some(true));
+    assert!(asked.last_requested_fetch_at.is_some() && !asked.fetch_in_progress);
+
+    let me = owner("me");
+    let request = leasectl_core::lease::ClaimRequest {
+        slots: &[(Lane::Fetch, 1)],
+        kinds: &["fetch"],
+    };
+    let mut leases =
+        leasectl_core::lease::claim(&fixture.client().await, &me, &fixture.settings, &request)
+            .await
+            .unwrap();
+    let running = status().await;
+    assert!(running.fetch_in_progress);
+    assert_eq!(running.fetch_lease_owner_id.as_deref(), Some(me.as_str()));
+    assert!(running.fetch_lease_expires_at.is_some());
+
+    fixture.settle(leases.remove(0).complete(done())).await;
+    let clean = status().await;
+    assert_eq!((clean.dirty, clean.dirty_since), (Some(false), None));
+    assert!(clean.last_fetch_finished_at.is_some() && !clean.fetch_in_progress);
+}
