@@ -153,6 +153,17 @@ impl RemoteUrl {
         &self.text[self.path_start..]
     }
 
+    /// The path as the program on the other side of an ssh connection is given it: decoded, and
+    /// without the slash before a home directory (`~/…`, `~user/…`), as git sends it.
+    #[must_use]
+    pub fn path_on_host(&self) -> String {
+        let plain = segment::decoded(self.path());
+        match plain.strip_prefix('/') {
+            Some(home) if home.starts_with('~') && self.scheme == Scheme::Ssh => home.to_owned(),
+            Some(_) | None => plain,
+        }
+    }
+
     /// Where a local repository lies; none for a remote behind a network.
     #[must_use]
     pub fn local_path(&self) -> Option<&Path> {

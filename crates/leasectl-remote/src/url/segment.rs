@@ -51,6 +51,22 @@ fn check_part(part: &str, allowed: impl Fn(char) -> bool) -> Result<(), RemoteUr
     Ok(())
 }
 
+/// Decodes a canonical path; local paths hold no `%`.
+pub(super) fn decoded(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    for (at, part) in path.split('/').enumerate() {
+        if at > 0 {
+            plain.push('/');
+        }
+        match percent_decoded(part) {
+            Ok(part) => plain.push_str(&part),
+            // Taken literally: a local path with a space or a letter beyond ASCII.
+            Err(_) => plain.push_str(part),
+        }
+    }
+    plain
+}
+
 /// Decodes a part. What could have been written plainly may not be encoded, and what may not be
 /// written plainly may not be smuggled in.
 fn percent_decoded(part: &str) -> Result<String, RemoteUrlError> {

@@ -124,6 +124,24 @@ fn the_parts_of_a_url_are_told_apart() {
 }
 
 #[test]
+fn the_other_side_is_given_the_path_that_git_would_give_it() {
+    for (text, path) in [
+        ("git@git.sr.ht:~user/r", "~user/r"),
+        ("git@example.com:~/work/r.git", "~/work/r.git"),
+        ("git@example.com:o/~r", "/o/~r"),
+        (
+            "git@example.com:My%20Project/caf%C3%A9",
+            "/My Project/caf\u{e9}",
+        ),
+        ("https://git.sr.ht/~user/r", "/~user/r"),
+        ("/tmp/My Repositories/~r", "/tmp/My Repositories/~r"),
+    ] {
+        let url = RemoteUrl::parse(text, Locality::AllowLocal).expect("it is accepted");
+        assert_eq!(url.path_on_host(), path, "{text}");
+    }
+}
+
+#[test]
 fn a_url_is_at_most_2048_bytes_before_and_after() {
     let longest = |prefix: &str| {
         let mut text = prefix.to_owned();

@@ -53,7 +53,7 @@ pub(crate) fn connect(
         Scheme::Ssh => {
             let (host, addresses) = resolve(url, locality)?;
             let address = addresses.first().ok_or_else(|| unresolved(&host))?;
-            let path = percent_decoded(url.path());
+            let path = url.path_on_host();
             let target = process::SshTarget {
                 host: &host,
                 address: address.ip(),
@@ -129,29 +129,6 @@ fn unresolved(host: &str) -> Failure {
     Failure::Unavailable(format!("{host} has no address"))
 }
 
-/// The path as the remote's shell is to see it.
-fn percent_decoded(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            .filter(|_| *first == b'%')
-        {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,10 +146,5 @@ mod tests {
             resolve(&url, Locality::PublicOnly),
             Err(Failure::AddressRefused)
         );
-    }
-
-    #[test]
-    fn paths_reach_the_remote_shell_decoded() {
-        assert_eq!(percent_decoded("/a%20b/%c3%a9%"), "/a b/é%");
     }
 }
