@@ -1,1 +1,10 @@
 //! The worker: daemon and operator's command line.
+//!
+//! [`daemon`] claims jobs and keeps their leases, [`kinds`] holds one handler per kind of job,
+//! [`cli`] is what an operator types, and [`demo`] runs the main job with no set-up.
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod kinds;

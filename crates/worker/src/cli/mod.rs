@@ -1,0 +1,266 @@
+//! The operator's command line: one module per command, one place that knows all of them.
+//!
+//! A command returns its failure; `main.rs` alone prints it and chooses the exit code.
+
+mod completions;
+mod concurrency;
+mod context;
+mod doctor;
+mod enqueue;
+mod error;
+mod interrupt;
+mod job;
+mod migrate;
+mod output;
+mod repo;
+mod repo_path;
+mod repo_ref;
+mod run;
+mod status;
+mod values;
+mod wait;
+mod words;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use leasectl_service::{DatabaseArgs, LogArgs, init_logging};
+
+pub use concurrency::{ConcurrencyArg, ConcurrencyError};
+pub use context::{Context, ForChildren};
+pub use error::{CommandError, Exit, with_causes};
+pub(crate) use interrupt::interrupted;
+pub use output::{Cell, Column, Grid, Output, Style, Tone, cell, plain};
+pub(crate) use repo_path::failed as clone_failed;
+pub use repo_ref::{RepoArg, RepoArgError};
+pub use run::RunArgs;
+pub(crate) use status::render as render_status;
+pub use values::{ByteSize, ByteSizeError, DeathGrace, PositiveDurationError, positive_duration};
+pub(crate) use wait::{bar as progress_bar, now as describe_job};
+pub(crate) use words::{age, moment, progress};
+
+use crate::config::Environment;
+
+const ABOUT: &str = "Fetches Git repositories under leases kept in PostgreSQL";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 database or remote unavailable, \
+5 the awaited job ended in error or cancelled.
+
+REPO is a repository id (UUID), a name (owner/name), or a Git URL or local path. Commands that \
+work on a repository register a URL or path on first use; commands that only read never do.
+
+Durations are written 500ms, 10s, 15m, 6h, 7d. Flags win over the environment.";
+
+/// The command line of `worker`.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, about = ABOUT, after_help = EXIT_CODES)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Settings that every command takes.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Settings that every command takes, before or after the command's name.
+#[derive(Debug, Args)]
+pub struct SharedArgs {
+    /// Where jobs live.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Folder of the clones, a cache that may be deleted at any time [default: <data-dir>/repos]
+    #[arg(
+        long,
+        env = "LEASECTL_REPOS_DIR",
+        value_name = "DIR",
+        help_heading = "Settings"
+    )]
+    pub repos_dir: Option<PathBuf>,
+    /// How logs are written.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What `worker` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The daemon: claims jobs, keeps their leases and does their work until it is told to stop
+    Run(Box<RunArgs>),
+    /// Workers, leases and queue; reads only, creates and starts nothing
+    Status(status::StatusArgs),
+    /// Accepts a job for a repository and prints its id
+    Enqueue(enqueue::EnqueueArgs),
+    /// One job with its attempts, many jobs, ask one to stop, run one again
+    #[command(subcommand, arg_required_else_help = true)]
+    Job(job::JobCommand),
+    /// Registers, lists, shows and removes repositories; gives other programs a clone
+    #[command(subcommand, arg_required_else_help = true)]
+    Repo(repo::RepoCommand),
+    /// Brings the database's schema up to date
+    Migrate(migrate::MigrateArgs),
+    /// Runs the main job end to end with no set-up, with two worker processes
+    Demo(crate::demo::DemoArgs),
+    /// Checks database, version, clocks, disk, git and remotes, and says what to do
+    Doctor(doctor::DoctorArgs),
+    /// Prints completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Prints the manual page in roff
+    Man,
+}
+
+impl Cli {
+    /// The command line as clap knows it, with the shared settings accepted everywhere.
+    #[must_use]
+    pub fn tree() -> clap::Command {
+        Self::command().mut_args(|arg| arg.global(true))
+    }
+
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// What clap has to say: a mistake, or the answer to `--help` and `--version`.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut tree = Self::tree();
+        let matches = tree.try_get_matches_from_mut(args)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut tree))
+    }
+
+    /// Sends logs to standard error: all of the daemon's, and only warnings of the others.
+    ///
+    /// # Errors
+    /// When the filter in `RUST_LOG` makes no sense.
+    pub fn init_logging(&self) -> Result<(), CommandError> {
+        let level = if self.is_daemon() { "info" } else { "warn" };
+        Ok(init_logging(&self.shared.log, level)?)
+    }
+
+    fn is_daemon(&self) -> bool {
+        matches!(self.command, Command::Run(_))
+    }
+
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// When the command fails; see [`CommandError`].
+    pub async fn execute(self, environment: Environment) -> Result<(), CommandError> {
+        let context = Context::new(self.shared, environment);
+        let command = match self.command {
+            // These two end their work in order themselves.
+            Command::Run(args) => return run::run(&context, &args).await,
+            Command::Demo(args) => return crate::demo::run(&context, &args).await,
+            command => command,
+        };
+        tokio::select! {
+            outcome = command.execute(&context) => outcome,
+            // What the command held is let go, such as its share of the embedded database.
+            () = interrupted() => Err(CommandError::silent(Exit::Interrupted)),
+        }
+    }
+}
+
+impl Command {
+    async fn execute(self, context: &Context) -> Result<(), CommandError> {
+        match self {
+            Self::Run(args) => run::run(context, &args).await,
+            Self::Status(args) => status::run(context, &args).await,
+            Self::Enqueue(args) => enqueue::run(context, &args).await,
+            Self::Job(command) => job::run(context, command).await,
+            Self::Repo(command) => repo::run(context, command).await,
+            Self::Migrate(args) => migrate::run(context, &args).await,
+            Self::Demo(args) => crate::demo::run(context, &args).await,
+            Self::Doctor(args) => doctor::run(context, &args).await,
+            Self::Completions(args) => completions::completions(context, &args),
+            Self::Man => completions::man(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::tree().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_contract_that_exists_is_read() {
+        let id = "0193e0a0-0000-7000-8000-000000000000";
+        for line in [
+            "worker run --concurrency fetch=4,index=2,backfill=2,stack=2 --death-grace off",
+            "worker status --watch --json --repo owner/name",
+            "worker enqueue fetch owner/name --arg a=b --args {} --priority -5 --in 10m --wait",
+            "worker enqueue fetch . --at 2026-01-31T08:00:00Z --json",
+            "worker job list --repo owner/name --kind fetch --state queued --limit 5 --json",
+            "worker repo add https://example.org/a/b --name a/b --fetch-every 15m",
+            "worker repo list --json",
+            "worker repo path owner/name --ref main",
+            "worker migrate --check",
+            "worker demo --crash",
+            "worker demo . --crash",
+            "worker doctor --json",
+            "worker completions bash",
+            "worker man",
+        ] {
+            read(line).unwrap();
+        }
+        for command in ["show", "cancel", "retry"] {
+            read(&format!("worker job {command} {id}")).unwrap();
+        }
+        for command in ["show", "remove", "path"] {
+            read(&format!("worker repo {command} owner/name")).unwrap();
+        }
+    }
+
+    #[test]
+    fn shared_settings_may_stand_before_and_after_the_command() {
+        for line in ["worker --data-dir /d status", "worker status --data-dir /d"] {
+            let cli = read(line).unwrap();
+            assert_eq!(
+                cli.shared.database.data_dir().unwrap(),
+                PathBuf::from("/d"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        for line in [
+            "worker",
+            "worker nonsense",
+            "worker index owner/name",
+            "worker enqueue fetch owner/name --priority 101",
+            "worker enqueue fetch owner/name --priority high",
+            "worker enqueue fetch owner/name --in 5m --at 2026-01-31T08:00:00Z",
+            "worker enqueue fetch --upload-pack=x",
+            "worker job show 17",
+            "worker job list --state done",
+            "worker job list --limit 0",
+            "worker repo path owner/name --ref -x",
+            "worker completions nonsense",
+        ] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_no_failure() {
+        for line in [
+            "worker --help",
+            "worker --version",
+            "worker repo path --help",
+        ] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 0, "{line}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The demo with a crash: the owner of the lease dies in mid-transfer, the other worker carries on.
+
+use leasectl_core::ids::JobId;
+use leasectl_core::job::{JobView, LeaseView, PublicState};
+use leasectl_core::time::BootInstant;
+
+use super::follow::{enqueue_fetch, result_line, succeeded, until};
+use super::stage::{HEARTBEAT, POLL, STALE_AFTER, Stage};
+use super::story::Story;
+use crate::cli::{CommandError, Exit, age};
+
+/// Lets the lease's owner die in mid-job and follows the job to its end.
+pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(), CommandError> {
+    story.tell(&format!(
+        "these workers beat every {HEARTBEAT:?} and count as stale after {STALE_AFTER:?} \
+         (by default: 10s and 30s)"
+    ))?;
+    let before = story.elapsed();
+    let id = enqueue_fetch(stage).await?;
+    story.tell(&format!(
+        "accepted job {id}: fetch; it is committed and cannot get lost"
+    ))?;
+    let victim = until_in_the_middle(stage, story, id).await?;
+    story.took(
+        "accepted to first progress",
+        story.elapsed().saturating_sub(before),
+    );
+    let killed_at = kill(stage, story, &victim).await?;
+    let job = until(stage, story, id, Some(&victim.owner), |job| {
+        lease(job).is_some_and(|lease| lease.owner != victim.owner)
+    })
+    .await?;
+    let takeover = killed_at.elapsed();
+    let Some(heir) = lease(&job) else {
+        succeeded(&job)?;
+        return Err(CommandError::new(
+            Exit::Failed,
+            "the job ended before its takeover was seen",
+        ));
+    };
+    story.tell(&format!(
+        "taken over after {}: {} has attempt {} with token {} (was {})",
+        age(takeover),
+        heir.owner,
+        job.attempt,
+        heir.token,
+        victim.token
+    ))?;
+    story.took("killed to taken over", takeover);
+    let job = until(stage, story, id, Some(&victim.owner), |_| false).await?;
+    succeeded(&job)?;
+    story.took("killed to completed", killed_at.elapsed());
+    story.took(
+        "accepted to completed",
+        story.elapsed().saturating_sub(before),
+    );
+    story.tell(&format!("fetch completed: {}", result_line(&job)))?;
+    story.timings()?;
+    story.say(&format!(
+        "\nHere heartbeats alone decide: the takeover takes {STALE_AFTER:?} of silence and a poll \
+         of {POLL:?}. The next release adds a signal that tells a death within a second."
+    ))
+}
+
+/// Waits until the transfer has begun and is not over.
+async fn until_in_the_middle(
+    stage: &mut Stage,
+    story: &mut Story<'_>,
+    id: JobId,
+) -> Result<LeaseView, CommandError> {
+    let job = until(stage, story, id, None, |job| {
+        let counted = job.progress.as_ref();
+        lease(job).is_some() && counted.is_some_and(|seen| seen.done > 0 && seen.unit != "steps")
+    })
+    .await?;
+    if let Some(lease) = lease(&job) {
+        return Ok(lease.clone());
+    }
+    succeeded(&job)?;
+    Err(CommandError::new(
+        Exit::Failed,
+        "the fetch ended before its owner could be killed, so there was nothing to take over",
+    )
+    .hint("try it again, or with a larger repository: worker demo REPO --crash"))
+}
+
+async fn kill(
+    stage: &mut Stage,
+    story: &mut Story<'_>,
+    victim: &LeaseView,
+) -> Result<BootInstant, CommandError> {
+    let Some(worker) = stage.worker(&victim.owner) else {
+        return Err(CommandError::new(
+            Exit::Failed,
+            format!(
+                "the job was claimed by {}, which is not a worker of this demo",
+                victim.owner
+            ),
+        )
+        .hint("stop other workers of this database, or use another --data-dir"));
+    };
+    let pid = worker.pid();
+    let killed_at = BootInstant::now();
+    worker.kill().await.map_err(|error| {
+        CommandError::new(Exit::Failed, format!("cannot kill worker {pid}: {error}"))
+    })?;
+    story.tell(&format!(
+        "killed worker {pid} with SIGKILL; it held token {}",
+        victim.token
+    ))?;
+    Ok(killed_at)
+}
+
+/// The lease of a job that runs.
+fn lease(job: &JobView) -> Option<&LeaseView> {
+    job.lease
+        .as_ref()
+        .filter(|_| job.state == PublicState::Running)
+}

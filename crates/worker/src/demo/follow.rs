@@ -1,0 +1,89 @@
+//! Following one job until something is true of it.
+
+use std::time::Duration;
+
+use leasectl_core::ids::JobId;
+use leasectl_core::job::{self, EnqueueRequest, JobView, PublicState, enqueue};
+use leasectl_core::kind::{FETCH, Kinds};
+use serde_json::json;
+use tokio::time::MissedTickBehavior;
+
+use super::stage::Stage;
+use super::story::Story;
+use crate::cli::{CommandError, Exit, describe_job};
+
+/// How often the job is looked at; takeover is measured with this grain.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Accepts a fetch of the demo's repository.
+pub(crate) async fn enqueue_fetch(stage: &Stage) -> Result<JobId, CommandError> {
+    let args = Kinds::standard()
+        .canonical_args(FETCH.name, &json!({}))
+        .map_err(|error| CommandError::caused(Exit::Failed, &error))?;
+    let request = EnqueueRequest::new(stage.repository().id, &FETCH, args);
+    let accepted = enqueue(stage.database(), &[request]).await?;
+    let first = accepted.first();
+    first
+        .map(|job| job.job_id)
+        .ok_or_else(|| CommandError::new(Exit::Failed, "the database accepted no job"))
+}
+
+/// Looks at the job until `enough` says so or the job is over, telling its progress.
+///
+/// `killed` is the owner that the demo itself ended.
+pub(crate) async fn until(
+    stage: &mut Stage,
+    story: &mut Story<'_>,
+    id: JobId,
+    killed: Option<&str>,
+    enough: impl Fn(&JobView) -> bool,
+) -> Result<JobView, CommandError> {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let job = job::find(stage.database(), id)
+            .await?
+            .ok_or_else(|| CommandError::new(Exit::Failed, format!("job {id} is gone")))?;
+        story.progress(&describe_job(&job))?;
+        if enough(&job) || job.state.is_finished() {
+            return Ok(job);
+        }
+        if let Some(fallen) = stage.fallen_worker(killed) {
+            return Err(CommandError::new(Exit::Failed, fallen));
+        }
+    }
+}
+
+/// The job's success, or a failure that says why.
+pub(crate) fn succeeded(job: &JobView) -> Result<(), CommandError> {
+    if job.state == PublicState::Completed {
+        return Ok(());
+    }
+    let cause = job
+        .last_error
+        .as_ref()
+        .map(|error| format!(": {error}"))
+        .unwrap_or_default();
+    Err(CommandError::new(
+        Exit::JobEnded,
+        format!("the fetch ended as {}{cause}", job.state),
+    )
+    .hint(format!("worker job show {} lists its attempts", job.id)))
+}
+
+/// What the fetch found, in one line.
+pub(crate) fn result_line(job: &JobView) -> String {
+    let result = job.result.clone().unwrap_or_default();
+    let number = |name: &str| result[name].as_u64().unwrap_or(0);
+    let text = |name: &str| result[name].as_str().unwrap_or("none").to_owned();
+    format!(
+        "default branch {} at {}; {} refs created, {} updated, {} deleted; {} bytes received",
+        text("default_branch"),
+        text("head").chars().take(12).collect::<String>(),
+        number("refs_created"),
+        number("refs_updated"),
+        number("refs_deleted"),
+        number("bytes_received"),
+    )
+}
