@@ -126,8 +126,9 @@ create table leasectl.job (
     (state = 'running') = (lease_stale_after is not null) and
     (state = 'running') = (lease_heartbeat_interval is not null))
 ) with (
-  -- Room in each page keeps heartbeats heap-only.
-  fillfactor = 70,
+  -- One tick writes every running row of a page anew: more than half of it stays free, so that
+  -- heartbeats are heap-only.
+  fillfactor = 40,
   -- A queue table turns over fast: clean it by count, not by share.
   autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2,
   autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0

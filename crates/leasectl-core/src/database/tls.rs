@@ -54,7 +54,11 @@ impl MakeTlsConnect<Socket> for Connector {
     type Error = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
-        let host = if host.is_empty() || host.starts_with('/') { "socket.invalid" } else { host };
+        let host = if host.is_empty() || host.starts_with('/') {
+            "socket.invalid"
+        } else {
+            host
+        };
         MakeTlsConnect::<Socket>::make_tls_connect(&mut self.0, host)
     }
 }

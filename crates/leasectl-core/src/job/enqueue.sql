@@ -2,9 +2,10 @@
 -- $1 repositories, $2 kinds, $3 lanes, $4 canonical args, $5 priorities, $6 absolute times,
 -- $7 delays in seconds (both null: at once).
 -- Locks: the new rows. Rows are inserted in one fixed order, so that two batches never wait for each
--- other in a circle. Index: job_one_per_lane, job_dedup.
+-- other in a circle. Index: job_one_per_lane, job_parked, job_dedup.
 -- A row whose state is null was not inserted: it collided with an equal job or with a holder of its
--- lane, and enqueue_one.sql takes it from there. `known` is false for an unknown repository.
+-- lane, or is more urgent than the lane's ready job; enqueue_one.sql takes it from there.
+-- `known` is false for an unknown repository.
 with input as materialized (
   select i.ord, leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.repo_id, i.kind, i.lane,
          i.args, leasectl.dedup_key(i.args) as dedup_key, i.priority,
@@ -14,22 +15,31 @@ with input as materialized (
          with ordinality as i (repo_id, kind, lane, args, priority, at, delay, ord)
     left join leasectl.repository r on r.id = i.repo_id
    order by i.ord
+), placed as (
+  select i.*, i.lane <> 'stack' and i.not_before > now() as delayed,
+         held.rank as held_rank, held.state as held_state,
+         -- Only the first of a lane's newcomers can take it.
+         row_number() over (partition by i.repo_id, i.lane, i.lane <> 'stack' and i.not_before > now()
+                            order by case i.lane when 'stack' then 0 else -i.priority end, i.ord) as place
+    from input i
+    left join lateral (
+      select h.rank, h.state from leasectl.job h
+       where h.repo_id = i.repo_id and h.lane = i.lane
+         and (h.state in ('ready', 'running') or (h.lane = 'stack' and h.state = 'scheduled'))) held on true
 ), inserted as (
   insert into leasectl.job (id, seq, repo_id, kind, lane, args, dedup_key, priority, not_before, state)
-  select i.id, i.seq, i.repo_id, i.kind, i.lane, i.args, i.dedup_key, i.priority, i.not_before,
-         case when i.lane <> 'stack' and i.not_before > now() then 'scheduled'
-              when exists (select from leasectl.job held
-                            where held.repo_id = i.repo_id and held.lane = i.lane
-                              and (held.state in ('ready', 'running')
-                                   or (held.lane = 'stack' and held.state = 'scheduled')))
+  select p.id, p.seq, p.repo_id, p.kind, p.lane, p.args, p.dedup_key, p.priority, p.not_before,
+         case when p.delayed then 'scheduled'
+              when p.held_state is not null or p.place > 1
                 or exists (select from leasectl.job w
-                            where w.state = 'waiting' and w.repo_id = i.repo_id and w.lane = i.lane)
+                            where w.state = 'waiting' and w.repo_id = p.repo_id and w.lane = p.lane)
               then 'waiting'
-              when i.not_before > now() then 'scheduled'
+              when p.not_before > now() then 'scheduled'
               else 'ready' end
-    from input i
+    from placed p
    where not exists (select from input where not known)
-   order by i.repo_id, i.lane, i.kind, i.dedup_key, i.ord
+     and (p.delayed or p.lane = 'stack' or p.held_state is distinct from 'ready' or p.held_rank <= -p.priority)
+   order by p.repo_id, p.lane, p.kind, p.dedup_key, p.ord
   on conflict do nothing
   returning id, state
 )

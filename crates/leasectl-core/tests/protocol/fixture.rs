@@ -1,6 +1,6 @@
 //! A database of its own for each test, and short names for what tests do with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leasectl_core::database::{Client, Database, DatabaseUrl, PoolOptions};
 use leasectl_core::ids::{JobId, Owner, RepoId};
@@ -67,6 +67,35 @@ async fn template() -> String {
     let url = server.create_database().unwrap();
     let (_, database) = open(&url);
     migrations::apply(&database, &kinds()).await.unwrap();
+    drop(database);
+    // A template can be copied only while nobody is connected to it.
+    let (_, other) = open(&server.create_database().unwrap());
+    let name = url
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .split('?')
+        .next()
+        .unwrap()
+        .to_owned();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let sessions = "select count(*) from pg_stat_activity where datname = $1";
+    while other
+        .client()
+        .await
+        .unwrap()
+        .query_one(sessions, &[&name])
+        .await
+        .unwrap()
+        .get::<_, i64>(0)
+        > 0
+    {
+        assert!(
+            Instant::now() < deadline,
+            "somebody stays connected to the template"
+        );
+        tokio::task::yield_now().await;
+    }
     url
 }
 
