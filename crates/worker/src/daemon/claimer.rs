@@ -138,7 +138,7 @@ impl Claimer {
         }
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more when the worker ends before it was ready.
-            drop(ready.send(()));
+            let _ = ready.send(());
         }
         Ok(())
     }

@@ -151,7 +151,7 @@ impl Supervisor {
     async fn watch(&mut self, mut ready: oneshot::Receiver<()>) -> Option<&'static str> {
         let shutdown = self.shared.shutdown.clone();
         let mut is_ready = false;
-        loop {
+        let ended = loop {
             tokio::select! {
                 () = shutdown.requested() => return None,
                 told = &mut ready, if !is_ready => {
@@ -161,12 +161,14 @@ impl Supervisor {
                         systemd::ready();
                     }
                 }
-                () = self.heartbeat.ended() => return Some("heartbeat"),
-                _ = &mut self.claimer => return Some("claim loop"),
-                Some(_) = self.settlers.join_next() => return Some("settling"),
-                Some(_) = self.others.join_next() => return Some("maintenance"),
+                () = self.heartbeat.ended() => break "heartbeat",
+                _ = &mut self.claimer => break "claim loop",
+                Some(_) = self.settlers.join_next() => break "settling",
+                Some(_) = self.others.join_next() => break "maintenance",
             }
-        }
+        };
+        // The claim loop ends by itself when a shutdown is requested.
+        (!shutdown.is_requested()).then_some(ended)
     }
 
     /// Lets handlers finish, then stops them, and hands back every lease that is left.

@@ -1,0 +1,80 @@
+//! Cancelling jobs that run.
+
+use std::time::{Duration, Instant};
+
+use leasectl_core::job::{CancelOutcome, PublicState, cancel};
+use serde_json::json;
+
+use crate::handlers::{Gate, WORK, endless, handler, wedged};
+use crate::world::{NewWorker, World, until};
+
+/// A worker that hears of a cancel only by wakeup.
+fn listening_only(worker: NewWorker) -> NewWorker {
+    let hour = Duration::from_secs(3_600);
+    worker
+        .lease_ms(3_600_000, 3 * 3_600_000, 10 * 3_600_000)
+        .with(|settings| settings.poll_interval = hour)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_running_job_stops_its_handler_at_once() {
+    let world = World::new().await;
+    let worker = listening_only(world.worker([endless()])).start();
+    let job = world.one_job().await;
+    world.until_state(job, PublicState::Running).await;
+    let asked = Instant::now();
+    let outcome = cancel(&world.database, job).await.expect("an answer");
+    assert!(matches!(outcome, CancelOutcome::Requested), "{outcome:?}");
+    let ended = world.until_state(job, PublicState::Cancelled).await;
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert_eq!(ended.attempts[0].outcome.as_deref(), Some("cancelled"));
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_is_found_by_polling_when_no_wakeup_comes_through() {
+    let world = World::new().await;
+    let worker = world
+        .worker([endless()])
+        .lease_ms(3_600_000, 3 * 3_600_000, 10 * 3_600_000)
+        .deaf()
+        .start();
+    let job = world.one_job().await;
+    world.until_state(job, PublicState::Running).await;
+    cancel(&world.database, job).await.expect("an answer");
+    world.until_state(job, PublicState::Cancelled).await;
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_does_not_listen_is_dropped_after_a_grace() {
+    let world = World::new().await;
+    let worker = world.worker([wedged()]).start();
+    let job = world.one_job().await;
+    world.until_state(job, PublicState::Running).await;
+    cancel(&world.database, job).await.expect("an answer");
+    world.until_state(job, PublicState::Cancelled).await;
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_was_done_before_it_could_stop_is_kept() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    let entered = gate.clone();
+    let finishing = handler(WORK, move |context| {
+        let gate = entered.clone();
+        async move {
+            let run = gate.handler(WORK).run(context).await;
+            // Told to stop, it had everything done already.
+            run.or_else(|_| Ok(json!({"done": true})))
+        }
+    });
+    let worker = world.worker([finishing]).start();
+    let job = world.one_job().await;
+    until("the handler runs", || gate.entered() == 1).await;
+    cancel(&world.database, job).await.expect("an answer");
+    let ended = world.until_state(job, PublicState::Completed).await;
+    assert_eq!(ended.result, Some(json!({"done": true})));
+    worker.drain().await;
+}

@@ -1,0 +1,123 @@
+//! Ending a worker.
+
+use std::time::{Duration, Instant};
+
+use leasectl_core::job::PublicState;
+
+use crate::handlers::{Gate, OTHER, WORK, endless, no_op, wedged};
+use crate::world::{World, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_lets_handlers_finish_and_claims_nothing_more() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    let job = world.one_job().await;
+    let worker = world.worker([gate.handler(WORK)]).start();
+    until("the handler runs", || gate.entered() == 1).await;
+    worker.shutdown.request();
+    let late = world.job(world.repository(1).await, &WORK, 0).await;
+    let draining = "update leasectl.worker set draining = draining where draining";
+    while world.sql(draining).await == 0 {
+        assert!(worker.is_alive(), "it ended before its handler");
+    }
+    gate.open();
+    worker.ended().await;
+    assert_eq!(world.view(job).await.state, PublicState::Completed);
+    assert_eq!(world.view(late).await.state, PublicState::Queued);
+    assert_eq!(gate.entered(), 1);
+    assert_eq!(world.workers().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_times_out_releases_leases_without_spending_an_attempt() {
+    let world = World::new().await;
+    let jobs = world.jobs(3).await;
+    let worker = world
+        .worker([endless()])
+        .with(|settings| settings.drain_timeout = Duration::from_millis(100))
+        .start();
+    world.until_all(&jobs, PublicState::Running).await;
+    worker.drain().await;
+    for id in jobs {
+        let job = world.view(id).await;
+        assert_eq!((job.state, job.attempt), (PublicState::Queued, 0));
+        assert_eq!(job.attempts[0].outcome.as_deref(), Some("released"));
+        assert_eq!(job.last_error, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wedged_handler_does_not_hold_up_the_drain() {
+    let world = World::new().await;
+    let job = world.one_job().await;
+    let worker = world
+        .worker([wedged()])
+        .with(|settings| settings.drain_timeout = Duration::from_millis(100))
+        .start();
+    world.until_state(job, PublicState::Running).await;
+    let asked = Instant::now();
+    worker.drain().await;
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert_eq!(world.view(job).await.attempt, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn released_jobs_are_taken_by_others_without_a_poll() {
+    let world = World::new().await;
+    let jobs = world.jobs(3).await;
+    let leaver = world
+        .worker([endless()])
+        .with(|settings| settings.drain_timeout = Duration::ZERO)
+        .start();
+    world.until_all(&jobs, PublicState::Running).await;
+    let heir = world
+        .worker([no_op()])
+        .with(|settings| settings.poll_interval = Duration::from_secs(600))
+        .start();
+    let sign = world.job(world.repository(9).await, &WORK, 0).await;
+    world
+        .until_job(sign, "both workers run", |job| {
+            job.state != PublicState::Queued
+        })
+        .await;
+    leaver.drain().await;
+    world.until_all(&jobs, PublicState::Completed).await;
+    heir.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_request_ends_at_once_and_still_hands_the_leases_back() {
+    let world = World::new().await;
+    let jobs = world.jobs(3).await;
+    let worker = world
+        .worker([wedged()])
+        .with(|settings| {
+            settings.drain_timeout = Duration::from_secs(600);
+            settings.stop_grace = Duration::from_secs(600);
+        })
+        .start();
+    world.until_all(&jobs, PublicState::Running).await;
+    let asked = Instant::now();
+    worker.shutdown.request();
+    worker.drain().await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "it took {:?}",
+        asked.elapsed()
+    );
+    for id in jobs {
+        assert_eq!(world.view(id).await.state, PublicState::Queued);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_ends_at_once() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    let worker = world.worker([no_op(), gate.handler(OTHER)]).start();
+    let job = world.one_job().await;
+    world.until_state(job, PublicState::Completed).await;
+    let asked = Instant::now();
+    worker.drain().await;
+    assert!(asked.elapsed() < Duration::from_secs(2));
+}
