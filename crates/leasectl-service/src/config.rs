@@ -243,12 +243,11 @@ mod tests {
         let url = program.database.database_url().expect("given");
         assert_eq!(url.expose(), "postgres://u:canary@h/d");
         let mut command = Program::command();
-        let hidden = command
+        let urls = command
             .get_arguments()
             .filter(|arg| arg.get_id().as_str().ends_with("url"));
-        assert!(
-            hidden.clone().count() == 2 && hidden.clone().all(clap::Arg::is_hide_env_values_set)
-        );
+        let hidden: Vec<bool> = urls.map(clap::Arg::is_hide_env_values_set).collect();
+        assert_eq!(hidden, [true, true]);
         assert!(
             command
                 .render_long_help()

@@ -3,7 +3,7 @@
 mod queue;
 mod server;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use leasectl_core::database::Database;
@@ -60,13 +60,17 @@ impl std::fmt::Debug for MetricsHandle {
 /// # Errors
 /// When another recorder was installed before.
 pub fn install_metrics(kinds: &Kinds) -> Result<MetricsHandle, MetricsError> {
-    static INSTALLED: OnceLock<MetricsHandle> = OnceLock::new();
-    if let Some(handle) = INSTALLED.get() {
+    static INSTALLED: Mutex<Option<MetricsHandle>> = Mutex::new(None);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = installed.as_ref() {
         return Ok(handle.clone());
     }
     let recorder = build().map_err(MetricsError::Install)?;
-    let kinds = kinds.iter().map(|kind| kind.name).collect();
-    let handle = INSTALLED.get_or_init(|| MetricsHandle { recorder, kinds });
+    let handle = MetricsHandle {
+        recorder,
+        kinds: kinds.iter().map(|kind| kind.name).collect(),
+    };
+    *installed = Some(handle.clone());
     describe();
     handle.zero();
     let upkeep = handle.recorder.clone();
@@ -78,7 +82,7 @@ pub fn install_metrics(kinds: &Kinds) -> Result<MetricsHandle, MetricsError> {
         }
     });
     started.map_err(MetricsError::Upkeep)?;
-    Ok(handle.clone())
+    Ok(handle)
 }
 
 fn build() -> Result<PrometheusHandle, BuildError> {

@@ -91,7 +91,7 @@ pub enum OpenError {
     #[error("cannot use the database at {url}")]
     Connect {
         /// The database, without its password.
-        url: DatabaseUrl,
+        url: String,
         /// Why.
         #[source]
         source: ConnectError,

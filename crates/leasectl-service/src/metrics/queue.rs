@@ -103,12 +103,10 @@ fn count(jobs: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn moment(seconds: u64) -> Timestamp {
-        Timestamp::from((std::time::UNIX_EPOCH + Duration::from_secs(seconds)).into())
+    fn moment(seconds: i64) -> Timestamp {
+        Timestamp::from(chrono::DateTime::from_timestamp(seconds, 0).expect("in range"))
     }
 
     fn row(kind: &str) -> QueueStatus {
