@@ -265,7 +265,7 @@ pub async fn open_database(
     let database = Database::connect(&url, options.pool)
         .await
         .map_err(|source| OpenError::Connect {
-            url: url.clone(),
+            url: url.to_string(),
             source,
         })?;
     match options.schema {
