@@ -32,13 +32,16 @@ pub enum Access {
 
 /// The hashes of the tokens that are valid.
 #[derive(Clone)]
-pub struct Tokens(Arc<[[u8; 32]]>);
+pub struct Tokens {
+    hashes: Arc<[[u8; 32]]>,
+    some_are_short: bool,
+}
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LoopbackOnly => f.write_str("LoopbackOnly"),
-            Self::Tokens(tokens) => write!(f, "Tokens({})", tokens.0.len()),
+            Self::Tokens(tokens) => write!(f, "Tokens({})", tokens.hashes.len()),
         }
     }
 }
@@ -51,12 +54,18 @@ impl Access {
         if tokens.is_empty() {
             return Self::LoopbackOnly;
         }
-        if tokens.iter().any(|token| token.len() < SHORT_TOKEN_BYTES) {
+        let some_are_short = tokens.iter().any(|token| token.len() < SHORT_TOKEN_BYTES);
+        let hashes = tokens.into_iter().map(|token| hash(token.as_bytes())).collect();
+        Self::Tokens(Tokens { hashes, some_are_short })
+    }
+
+    /// Says so in the log when a token could be guessed.
+    pub(crate) fn warn_about_short_tokens(&self) {
+        if let Self::Tokens(Tokens { some_are_short: true, .. }) = self {
             tracing::warn!(
                 "an API token is shorter than {SHORT_TOKEN_BYTES} bytes; make a long random one"
             );
         }
-        Self::Tokens(Tokens(tokens.into_iter().map(|token| hash(token.as_bytes())).collect()))
     }
 
     /// Whether there are no tokens, so that only loopback addresses may be listened on.
@@ -90,7 +99,7 @@ impl Tokens {
     fn contain(&self, token: &[u8]) -> bool {
         let given = hash(token);
         let found =
-            self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&given));
+            self.hashes.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&given));
         found.into()
     }
 }

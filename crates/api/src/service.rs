@@ -8,14 +8,12 @@ use leasectl_core::job::{self, EnqueueError, EnqueueRequest, Enqueued};
 use leasectl_core::kind::{KindSpec, Kinds};
 use leasectl_core::wakeup::Notifier;
 use leasectl_remote::Locality;
+use leasectl_service::MetricsHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How many event streams are open at once.
 const MAX_STREAMS: usize = 64;
-
-/// Renders the measurements as Prometheus text.
-pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What every route shares; cheap to clone.
 #[derive(Clone)]
@@ -31,8 +29,8 @@ pub struct Parts {
     pub locality: Locality,
     /// Wakes idle workers.
     pub notifier: Notifier,
-    /// Renders the measurements as Prometheus text.
-    pub metrics: Render,
+    /// What this process counted.
+    pub metrics: MetricsHandle,
     /// Cancelled when the service stops.
     pub stopping: CancellationToken,
     /// Places for event streams.
@@ -45,7 +43,7 @@ impl Service {
     pub fn new(
         database: Database,
         locality: Locality,
-        metrics: Render,
+        metrics: MetricsHandle,
         stopping: CancellationToken,
     ) -> Self {
         let notifier = Notifier::start(database.clone());

@@ -3,7 +3,6 @@
 //! Without one (no `NOTIFY_SOCKET`), each call does nothing.
 
 use sd_notify::NotifyState;
-use tokio_util::sync::CancellationToken;
 
 /// The service answers requests now.
 pub(crate) fn ready() {
@@ -15,19 +14,18 @@ pub(crate) fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Says "still alive" twice per watchdog period until `stop`, when the manager wants it.
+/// Says "still alive" twice per watchdog period, when the manager wants it, also while the last
+/// requests are finished.
 ///
 /// It runs on the runtime that answers the requests, so a runtime that is stuck falls silent.
-pub(crate) async fn keep_watchdog_quiet(stop: CancellationToken) {
+pub(crate) async fn keep_watchdog_quiet() {
     let Some(period) = sd_notify::watchdog_enabled().filter(|period| !period.is_zero()) else {
         return;
     };
     let mut ticks = tokio::time::interval(period / 2);
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _now = ticks.tick() => tell(NotifyState::Watchdog),
-        }
+        ticks.tick().await;
+        tell(NotifyState::Watchdog);
     }
 }
 

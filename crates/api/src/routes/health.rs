@@ -63,5 +63,6 @@ pub(crate) async fn readyz(State(service): State<Service>) -> Result<Json<Health
     )
 )]
 pub(crate) async fn metrics(State(service): State<Service>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (service.metrics)())
+    let text = service.metrics.render(&service.database).await;
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -13,6 +13,7 @@ use leasectl_core::ids::RepoId;
 use leasectl_core::job::{LookupError, Page};
 use leasectl_core::repository::{self, Branch, NewRepository, RepoRef, Repository};
 use leasectl_remote::{Locality, RefName, RemoteUrl, RepoName};
+use leasectl_service::parse_duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -64,7 +65,7 @@ impl NewRepo {
 }
 
 fn fetch_every(text: &str) -> Result<Duration, Problem> {
-    humantime::parse_duration(text).ok().filter(|every| FETCH_EVERY.contains(every)).ok_or_else(|| {
+    parse_duration(text).ok().filter(|every| FETCH_EVERY.contains(every)).ok_or_else(|| {
         Problem::invalid("fetch_every is a duration from 1s to 366d, such as 15m, 6h or 7d")
     })
 }

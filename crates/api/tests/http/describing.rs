@@ -72,7 +72,12 @@ async fn probes_and_measurements_answer() {
     let api = Api::start().await;
     assert_eq!(api.get("/healthz").await.json()["status"], "ok");
     assert_eq!(api.get("/readyz").await.json()["status"], "ok");
-    assert_eq!(api.get("/metrics").await.body, "leasectl_test 1\n");
+    api.repository("acme/anvil").await;
+    api.job("acme/anvil").await;
+    let text = String::from_utf8(api.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(text.contains("leasectl_queue_depth{kind=\"fetch\",state=\"queued\"} 1\n"), "{text}");
+    assert!(text.contains("leasectl_jobs_enqueued_total{kind=\"fetch\"}"), "{text}");
+    assert!(text.contains("leasectl_http_request_seconds"), "{text}");
     api.stopping.cancel();
     assert_eq!(api.get("/readyz").await.status, 503);
     assert_eq!(api.get("/healthz").await.status, 200);

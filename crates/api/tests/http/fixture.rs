@@ -1,7 +1,5 @@
 //! A service over a database of its own, and answers that are checked for what all must have.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -13,6 +11,7 @@ use leasectl_core::lease::{ClaimRequest, Lease, LeaseSettings, Settlement, claim
 use leasectl_core::migrations;
 use leasectl_embedded::scratch;
 use leasectl_remote::Locality;
+use leasectl_service::install_metrics;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -49,9 +48,9 @@ impl Api {
         let database = Database::connect(&url, options).await.unwrap();
         migrations::apply(&database, &Kinds::standard()).await.unwrap();
         let stopping = CancellationToken::new();
-        let render = Arc::new(|| "leasectl_test 1\n".to_owned());
+        let metrics = install_metrics(&Kinds::standard()).unwrap();
         let service =
-            Service::new(database.clone(), Locality::PublicOnly, render, stopping.clone());
+            Service::new(database.clone(), Locality::PublicOnly, metrics, stopping.clone());
         Self { router: router(service, access), database, stopping }
     }
 
