@@ -126,9 +126,9 @@ create table leasectl.job (
     (state = 'running') = (lease_stale_after is not null) and
     (state = 'running') = (lease_heartbeat_interval is not null))
 ) with (
-  -- One tick writes every running row of a page anew: more than half of it stays free, so that
-  -- heartbeats are heap-only.
-  fillfactor = 40,
+  -- One tick writes every running row of a page anew, and a running row is wider than a ready one:
+  -- with a page filled to this share, heartbeats find room in it and stay heap-only.
+  fillfactor = 30,
   -- A queue table turns over fast: clean it by count, not by share.
   autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2,
   autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0
