@@ -28,6 +28,14 @@ impl Origin {
         origin
     }
 
+    /// A repository that is there already, such as a clone.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -218,6 +218,18 @@ impl Stage {
         self.run(&["enqueue", "fetch", repo]).ok().line()
     }
 
+    /// Fetches a repository, which must succeed; the job's view.
+    ///
+    /// # Panics
+    /// When it is refused or does not complete.
+    #[track_caller]
+    pub fn fetch(&self, repo: &str) -> Value {
+        let job = self.enqueue_fetch(repo);
+        let ended = self.wait_for_end(&job);
+        assert_eq!(ended["state"], "completed", "{ended:#}");
+        ended
+    }
+
     /// A job as `worker job show --json` has it.
     ///
     /// # Panics
