@@ -61,6 +61,21 @@ impl Layout {
         self.dir.join("worktrees")
     }
 
+    /// Held while a worktree is made.
+    pub(crate) fn worktrees_lock(&self) -> PathBuf {
+        self.dir.join("worktrees.lock")
+    }
+
+    /// A fresh name for a worktree in the making.
+    pub(crate) fn fresh_worktree(&self) -> PathBuf {
+        self.worktrees().join(unique(NEW))
+    }
+
+    /// Deletes worktrees that were never finished. Needs the worktrees' lock.
+    pub(crate) fn sweep_worktrees(&self) -> io::Result<()> {
+        sweep(&self.worktrees())
+    }
+
     pub(crate) fn failure(&self) -> PathBuf {
         self.dir.join("failure")
     }
@@ -85,15 +100,7 @@ impl Layout {
 
     /// Deletes what earlier holders of the lock left behind. Needs the lock.
     pub(crate) fn sweep(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.as_encoded_bytes();
-            if name.starts_with(NEW.as_bytes()) || name.starts_with(OLD.as_bytes()) {
-                remove_all(&entry.path())?;
-            }
-        }
-        Ok(())
+        sweep(&self.dir)
     }
 
     /// Moves the whole directory out of the way, for deletion. Needs the lock.
@@ -104,15 +111,13 @@ impl Layout {
     }
 }
 
-/// Deletes what removals that did not finish left in the root.
-pub(crate) fn sweep_root(root: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(root)? {
+/// Deletes whatever in `dir` was never finished or only half removed.
+pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(OLD.as_bytes())
-        {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(NEW.as_bytes()) || name.starts_with(OLD.as_bytes()) {
             remove_all(&entry.path())?;
         }
     }

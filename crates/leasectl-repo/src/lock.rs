@@ -43,6 +43,20 @@ impl Lock {
         }
     }
 
+    /// Takes the lock unless somebody really has it. A process that is just being started holds
+    /// copies of all descriptors until it begins its own program, so one look is not enough.
+    pub(crate) fn take_if_free(path: &Path) -> io::Result<Option<Self>> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        const TRIES: u32 = 25;
+        for _ in 0..TRIES {
+            if let Some(lock) = Self::try_take(path)? {
+                return Ok(Some(lock));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(None)
+    }
+
     /// Waits for the lock; `waiting` is called once if that takes a moment.
     pub(crate) async fn wait(
         dir: &Path,

@@ -68,10 +68,10 @@ impl CloneCache {
             if fs::symlink_metadata(layout.dir()).is_err() {
                 return Ok(true);
             }
-            let Some(_lock) = Lock::try_take(&layout.lock())? else {
+            let Some(_lock) = Lock::take_if_free(&layout.lock())? else {
                 return Ok(false);
             };
-            let Some(_usage) = Lock::try_take(&layout.usage())? else {
+            let Some(_usage) = Lock::take_if_free(&layout.usage())? else {
                 return Ok(false);
             };
             let aside = layout.set_aside(root)?;

@@ -1,6 +1,9 @@
 //! What happens when a look is not enough: wait, clone, fetch, and clone again after damage.
 
-use std::{fs, io, time::Instant};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use gix::ObjectId;
 use leasectl_remote::{Locality, Refspec, default_refspecs};
@@ -89,11 +92,11 @@ impl CloneCache {
 impl Operation<'_> {
     async fn ensure(&self, needs: &[ObjectId]) -> Result<ReadyClone, RepoError> {
         let held = self.hold().await?;
-        let reason = match self.cache.look(self.target) {
+        let reason = match self.look().await {
             Ok(clone) => match self.cache.first_missing(&clone, needs).await {
                 Ok(None) => return Ok(clone),
                 Ok(Some(_)) => match self.refresh(&held, &default_refspecs()).await {
-                    Ok(_) => return self.with_all(self.look_again()?, needs).await,
+                    Ok(_) => return self.with_all(self.look_again().await?, needs).await,
                     Err(Ended::Failed(Failure::Corrupt(_))) => RecloneReason::CorruptObject,
                     Err(ended) => return Err(ended.into_error(&self.target.url)),
                 },
@@ -103,7 +106,7 @@ impl Operation<'_> {
             Err(reason) => reason,
         };
         self.clone_anew(&held, reason, &default_refspecs()).await?;
-        self.with_all(self.look_again()?.with_reason(reason), needs)
+        self.with_all(self.look_again().await?.with_reason(reason), needs)
             .await
     }
 
@@ -123,9 +126,9 @@ impl Operation<'_> {
 
     async fn fetch(&self, refspecs: &[Refspec]) -> Result<FetchReport, RepoError> {
         let held = self.hold().await?;
-        let reason = match self.cache.look(self.target) {
+        let reason = match self.look().await {
             Ok(_) => match self.refresh(&held, refspecs).await {
-                Ok(outcome) => return self.report(outcome, self.look_again()?).await,
+                Ok(outcome) => return self.report(outcome, self.look_again().await?).await,
                 Err(Ended::Failed(Failure::Corrupt(text))) => {
                     tracing::info!(repository = %self.target.id, text, "an object of the clone cannot be read");
                     RecloneReason::CorruptObject
@@ -143,7 +146,7 @@ impl Operation<'_> {
                 .collect::<Vec<_>>(),
         );
         let outcome = self.clone_anew(&held, reason, &all).await?;
-        self.report(outcome, self.look_again()?.with_reason(reason))
+        self.report(outcome, self.look_again().await?.with_reason(reason))
             .await
     }
 
@@ -292,16 +295,35 @@ impl Operation<'_> {
         run.run(&request).await
     }
 
+    /// The state of the clone, while this operation holds its lock.
+    ///
+    /// Nobody can be removing it then. If it seems so, the mark is one that a process which is
+    /// just being started inherited for the moment until it begins its own program.
+    async fn look(&self) -> Result<ReadyClone, RecloneReason> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        const TRIES: u32 = 500;
+        let mut tries = 0;
+        loop {
+            match self.cache.look(self.target) {
+                Err(RecloneReason::Missing)
+                    if tries < TRIES && fs::symlink_metadata(self.layout.clone_dir()).is_ok() =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                looked => return looked,
+            }
+        }
+    }
+
     /// The clone that was just made or refreshed.
-    fn look_again(&self) -> Result<ReadyClone, RepoError> {
-        self.cache
-            .look(self.target)
-            .map_err(|reason| RepoError::Corrupt {
-                cause: Cause::new(format!(
-                    "the clone does not fit its stamp: {}",
-                    reason.as_str()
-                )),
-            })
+    async fn look_again(&self) -> Result<ReadyClone, RepoError> {
+        self.look().await.map_err(|reason| RepoError::Corrupt {
+            cause: Cause::new(format!(
+                "the clone does not fit its stamp: {}",
+                reason.as_str()
+            )),
+        })
     }
 
     /// Whether the failure is only that somebody deleted the cache meanwhile.

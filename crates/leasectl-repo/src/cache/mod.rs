@@ -12,10 +12,10 @@ mod slot;
 mod types;
 mod worktree;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, sync::Arc};
 
 use gix::ObjectId;
-use leasectl_remote::{RefName, Refspec, default_refspecs};
+use leasectl_remote::{Refspec, default_refspecs};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,11 +53,11 @@ impl CloneCache {
     pub fn open(settings: CacheSettings) -> Result<Self, RepoError> {
         let failed = |error| RepoError::local("opening it", error);
         fs::create_dir_all(&settings.root).map_err(failed)?;
-        layout::sweep_root(&settings.root).map_err(failed)?;
+        layout::sweep(&settings.root).map_err(failed)?;
         for id in layout::repositories(&settings.root).map_err(failed)? {
             let layout = Layout::new(&settings.root, id);
             // Somebody who holds the lock is alive, and what lies there is theirs.
-            if let Ok(Some(_lock)) = Lock::try_take(&layout.lock()) {
+            if let Ok(Some(_lock)) = Lock::take_if_free(&layout.lock()) {
                 layout.sweep().map_err(failed)?;
             }
         }
@@ -114,21 +114,6 @@ impl CloneCache {
             refspecs.to_vec()
         };
         self.fetch_slowly(target, &refspecs, progress, cancel).await
-    }
-
-    /// Returns the directory of a checked-out worktree of `reference`, which may be a branch, a tag,
-    /// a full ref name or a full commit id. It is made once for each commit and then kept.
-    ///
-    /// # Errors
-    /// [`RepoError::RefNotFound`] if the clone has no such ref; [`RepoError::Corrupt`] if its objects
-    /// cannot be read, in which case the next use clones again; else see [`RepoError`].
-    pub async fn worktree(
-        &self,
-        clone: &ReadyClone,
-        reference: &RefName,
-    ) -> Result<PathBuf, RepoError> {
-        let (this, clone, reference) = (self.clone(), clone.clone(), reference.clone());
-        blocking(move || this.check_out(&clone, &reference)).await
     }
 
     /// Puts a clone aside in which a reader met a missing or corrupt object; the next

@@ -13,8 +13,9 @@ use std::{
 
 use gix::ObjectId;
 use leasectl_remote::RefName;
+use tokio_util::sync::CancellationToken;
 
-use super::{CloneCache, ReadyClone};
+use super::{CloneCache, ReadyClone, blocking};
 use crate::{
     error::{Cause, RepoError, is_disk_full},
     layout::{self, Layout},
@@ -23,30 +24,63 @@ use crate::{
 };
 
 impl CloneCache {
-    /// Finds or makes the worktree of `reference`. Blocks on the disk.
-    pub(super) fn check_out(
+    /// Returns the directory of a checked-out worktree of `reference`, which may be a branch, a tag,
+    /// a full ref name or a full commit id. It is made once for each commit and then kept.
+    ///
+    /// # Errors
+    /// [`RepoError::RefNotFound`] if the clone has no such ref; [`RepoError::Corrupt`] if its objects
+    /// cannot be read, in which case the next use clones again; else see [`RepoError`].
+    pub async fn worktree(
         &self,
         clone: &ReadyClone,
         reference: &RefName,
     ) -> Result<PathBuf, RepoError> {
         let layout = self.layout(clone.id());
-        let checked_out =
-            repository::open(clone.path(), self.inner.settings.limits.max_object_bytes)
-                .map_err(of_git)
-                .and_then(|repo| {
-                    let commit = resolve(&repo, reference)?;
-                    let place = layout.worktrees().join(commit.to_string());
-                    if fs::symlink_metadata(place.join(".git")).is_ok() {
-                        return Ok(place);
-                    }
-                    make(&repo, commit, &layout, &place)?;
-                    Ok(place)
-                });
-        if let Err(RepoError::Corrupt { .. }) = &checked_out {
+        let (lock_file, longest) = (
+            layout.worktrees_lock(),
+            self.inner.settings.limits.lock_wait,
+        );
+        // Nobody can ask this to stop: it takes no longer than reading one tree.
+        let never = CancellationToken::new();
+        let lock = Lock::wait(layout.dir(), &lock_file, longest, &never, || ()).await?;
+        let most = self.inner.settings.limits.max_object_bytes;
+        let (path, name) = (clone.path().to_owned(), reference.clone());
+        let made = blocking(move || {
+            let made = find_or_make(&path, &name, &layout, most);
+            drop(lock);
+            made
+        })
+        .await;
+        if let Err(RepoError::Corrupt { .. }) = &made {
             self.quarantine(clone)?;
         }
-        checked_out
+        made
     }
+}
+
+/// Finds or makes the worktree of `reference`. Needs the lock of the worktrees.
+fn find_or_make(
+    clone: &Path,
+    reference: &RefName,
+    layout: &Layout,
+    max_object_bytes: u64,
+) -> Result<PathBuf, RepoError> {
+    let failed = |error| RepoError::local("checking out a worktree", error);
+    let repo = repository::open(clone, max_object_bytes).map_err(of_git)?;
+    let commit = resolve(&repo, reference)?;
+    let place = layout.worktrees().join(commit.to_string());
+    if fs::symlink_metadata(place.join(".git")).is_ok() {
+        return Ok(place);
+    }
+    fs::create_dir_all(layout.worktrees()).map_err(failed)?;
+    layout.sweep_worktrees().map_err(failed)?;
+    let fresh = layout.fresh_worktree();
+    let made = check_out(&repo, commit, &fresh, &place)
+        .and_then(|()| fs::rename(&fresh, &place).map_err(failed));
+    if made.is_err() {
+        let _ = layout::remove_all(&fresh);
+    }
+    made.map(|()| place)
 }
 
 /// The commit that a name or id leads to.
@@ -70,29 +104,7 @@ fn resolve(repo: &gix::Repository, reference: &RefName) -> Result<ObjectId, Repo
     Ok(object.peel_to_commit().map_err(|_| missing())?.id)
 }
 
-/// Makes the worktree aside and gives it its place. Whoever comes second finds it there.
-fn make(
-    repo: &gix::Repository,
-    commit: ObjectId,
-    layout: &Layout,
-    place: &Path,
-) -> Result<(), RepoError> {
-    let failed = |error| RepoError::local("checking out a worktree", error);
-    let lock_file = layout.dir().join("worktrees.lock");
-    let fresh = layout.fresh();
-    let made = check_out(repo, commit, &fresh, place);
-    let placed = made.and_then(|()| {
-        fs::create_dir_all(layout.worktrees()).map_err(failed)?;
-        let _lock = Lock::try_take(&lock_file).map_err(failed)?;
-        match fs::rename(&fresh, place) {
-            Err(_) if fs::symlink_metadata(place.join(".git")).is_ok() => Ok(()),
-            renamed => renamed.map_err(failed),
-        }
-    });
-    let _ = layout::remove_all(&fresh);
-    placed
-}
-
+/// Writes the files of a commit to `fresh`, as a worktree that will stand at `place`.
 fn check_out(
     repo: &gix::Repository,
     commit: ObjectId,

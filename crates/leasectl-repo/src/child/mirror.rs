@@ -63,10 +63,8 @@ struct Mirror<'a> {
 impl Mirror<'_> {
     fn run(&self, link: &Arc<Link>) -> Result<Outcome, Failure> {
         let dir = &self.request.dir;
-        let url = self
-            .request
-            .remote()
-            .map_err(|error| Failure::Local(error.to_string()))?;
+        // It was acceptable when it was registered; it may not be under the settings of now.
+        let url = self.request.remote().map_err(|_| Failure::AddressRefused)?;
         if !self.request.create {
             sweep_clone(dir).map_err(|error| self.local(&error))?;
         }

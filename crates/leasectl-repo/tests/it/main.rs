@@ -1,0 +1,10 @@
+//! Clones and fetches against real remotes, with real damage, real processes and real signals.
+
+mod damage;
+mod disk;
+mod faults;
+mod mirror;
+mod processes;
+mod safety;
+mod support;
+mod warm;
