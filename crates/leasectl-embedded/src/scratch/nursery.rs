@@ -1,8 +1,8 @@
 //! The folder of one user's scratch servers: the template, and what killed processes left.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
@@ -102,6 +102,7 @@ impl Nursery {
         }
         let folder = tempfile::Builder::new()
             .prefix("s-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(&self.folder)
             .map_err(failed(&self.folder))?
             .keep();
