@@ -52,9 +52,13 @@ impl NewJob {
     /// # Errors
     /// The first value that cannot be accepted.
     pub(crate) fn check(self, kinds: &Kinds, locality: Locality) -> Result<CheckedJob, Problem> {
-        let args = self.args.map_or_else(|| Value::Object(Map::new()), |StrictValue(args)| args);
+        let args = self
+            .args
+            .map_or_else(|| Value::Object(Map::new()), |StrictValue(args)| args);
         let args = kinds.canonical_args(&self.kind, &args).map_err(refused)?;
-        let kind = *kinds.get(&self.kind).ok_or_else(|| Problem::invalid("there is no such kind"))?;
+        let kind = *kinds
+            .get(&self.kind)
+            .ok_or_else(|| Problem::invalid("there is no such kind"))?;
         let priority = Priority::try_from(self.priority.unwrap_or(0))
             .map_err(|error| Problem::invalid(error.to_string()))?;
         let not_before = match self.not_before {
@@ -62,7 +66,13 @@ impl NewJob {
             None => NotBefore::Now,
         };
         let repo = repo_ref::parse(&self.repo, locality)?;
-        Ok(CheckedJob { repo, kind, args, priority, not_before })
+        Ok(CheckedJob {
+            repo,
+            kind,
+            args,
+            priority,
+            not_before,
+        })
     }
 }
 
@@ -113,8 +123,10 @@ mod tests {
         let job = check(json!({"repo": "owner/name", "kind": "fetch"})).unwrap();
         assert_eq!(job.args.as_json(), &json!({}));
         assert_eq!(job.priority.get(), 0);
-        check(json!({"repo": "owner/name", "kind": "fetch", "args": null, "priority": null,
-                     "not_before": null}))
+        check(
+            json!({"repo": "owner/name", "kind": "fetch", "args": null, "priority": null,
+                     "not_before": null}),
+        )
         .unwrap();
     }
 

@@ -50,18 +50,32 @@ impl Access {
     /// Reads a comma-separated list of tokens; an empty one means that there are none.
     #[must_use]
     pub fn from_list(list: &str) -> Self {
-        let tokens: Vec<&str> = list.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
+        let tokens: Vec<&str> = list
+            .split(',')
+            .map(str::trim)
+            .filter(|t| !t.is_empty())
+            .collect();
         if tokens.is_empty() {
             return Self::LoopbackOnly;
         }
         let some_are_short = tokens.iter().any(|token| token.len() < SHORT_TOKEN_BYTES);
-        let hashes = tokens.into_iter().map(|token| hash(token.as_bytes())).collect();
-        Self::Tokens(Tokens { hashes, some_are_short })
+        let hashes = tokens
+            .into_iter()
+            .map(|token| hash(token.as_bytes()))
+            .collect();
+        Self::Tokens(Tokens {
+            hashes,
+            some_are_short,
+        })
     }
 
     /// Says so in the log when a token could be guessed.
     pub(crate) fn warn_about_short_tokens(&self) {
-        if let Self::Tokens(Tokens { some_are_short: true, .. }) = self {
+        if let Self::Tokens(Tokens {
+            some_are_short: true,
+            ..
+        }) = self
+        {
             tracing::warn!(
                 "an API token is shorter than {SHORT_TOKEN_BYTES} bytes; make a long random one"
             );
@@ -84,7 +98,10 @@ impl Access {
             )),
             Self::Tokens(tokens) => match bearer(headers) {
                 Some(token) if tokens.contain(token) => Ok(()),
-                Some(_) => Err(Problem::new(Code::Unauthorized, "the API token is not valid")),
+                Some(_) => Err(Problem::new(
+                    Code::Unauthorized,
+                    "the API token is not valid",
+                )),
                 None => Err(Problem::new(
                     Code::Unauthorized,
                     "send the API token in the header \"Authorization: Bearer TOKEN\"",
@@ -98,8 +115,10 @@ impl Tokens {
     /// Compares with every hash, so that the time taken says nothing.
     fn contain(&self, token: &[u8]) -> bool {
         let given = hash(token);
-        let found =
-            self.hashes.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&given));
+        let found = self
+            .hashes
+            .iter()
+            .fold(Choice::from(0), |found, known| found | known.ct_eq(&given));
         found.into()
     }
 }
@@ -123,21 +142,29 @@ fn is_open(path: &str) -> bool {
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
 }
 
 fn names_loopback(host: Option<&HeaderValue>) -> bool {
     // HTTP/1.0 and in-process requests have no Host; a browser always sends one.
     let Some(host) = host else { return true };
-    let Ok(host) = host.to_str() else { return false };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _port)) => address,
         None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
     };
     name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn hash(token: &[u8]) -> [u8; 32] {
@@ -192,12 +219,31 @@ mod tests {
 
     #[test]
     fn without_tokens_only_loopback_hosts_are_answered() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080", "[::1]"]
-        {
-            assert!(Access::LoopbackOnly.check(&with(HOST, host)).is_ok(), "{host}");
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:8080",
+            "[::1]",
+        ] {
+            assert!(
+                Access::LoopbackOnly.check(&with(HOST, host)).is_ok(),
+                "{host}"
+            );
         }
-        for host in ["evil.example", "localhost.evil.example:80", "10.0.0.1", "[::2]:1", "::2", ""] {
-            assert!(Access::LoopbackOnly.check(&with(HOST, host)).is_err(), "{host}");
+        for host in [
+            "evil.example",
+            "localhost.evil.example:80",
+            "10.0.0.1",
+            "[::2]:1",
+            "::2",
+            "",
+        ] {
+            assert!(
+                Access::LoopbackOnly.check(&with(HOST, host)).is_err(),
+                "{host}"
+            );
         }
     }
 

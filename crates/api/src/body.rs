@@ -37,7 +37,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let bytes = match tokio::time::timeout(BODY_DEADLINE, collect(body)).await {
             Ok(bytes) => bytes?,
             Err(_elapsed) => {
-                let detail = format!("the body did not arrive within {} s", BODY_DEADLINE.as_secs());
+                let detail = format!(
+                    "the body did not arrive within {} s",
+                    BODY_DEADLINE.as_secs()
+                );
                 return Err(Problem::new(Code::RequestTimeout, detail));
             }
         };
@@ -45,7 +48,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             let detail = "send the body as application/json (header Content-Type)";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| invalid_json(&error))
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| invalid_json(&error))
     }
 }
 
@@ -71,7 +76,11 @@ async fn collect(body: Body) -> Result<Bytes, Problem> {
             kept = Vec::new();
         }
     }
-    if seen_bytes > MAX_BODY_BYTES { Err(too_large()) } else { Ok(kept.into()) }
+    if seen_bytes > MAX_BODY_BYTES {
+        Err(too_large())
+    } else {
+        Ok(kept.into())
+    }
 }
 
 fn too_large() -> Problem {
@@ -83,22 +92,37 @@ fn too_large() -> Problem {
 
 /// `application/json` or `application/…+json`, whatever its parameters.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+    let Some(value) = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence
         .strip_prefix("application/")
         .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
 fn invalid_json(error: &serde_json::Error) -> Problem {
-    Problem::new(Code::InvalidJson, format!("the body is not accepted: {}", without_values(error)))
+    Problem::new(
+        Code::InvalidJson,
+        format!("the body is not accepted: {}", without_values(error)),
+    )
 }
 
 /// The parser's message without the caller's values, which may hold a credential.
 fn without_values(error: &serde_json::Error) -> String {
-    let message: String = error.to_string().chars().filter(|c| !c.is_control()).collect();
+    let message: String = error
+        .to_string()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
     match (message.find("string \""), message.rfind("\", expected")) {
         (Some(start), Some(end)) if start < end => {
             format!("{}string{}", &message[..start], &message[end + 1..])
@@ -158,20 +182,35 @@ mod tests {
     }
 
     async fn parse(content_type: &str, body: impl Into<Body>) -> Result<Sample, Problem> {
-        let request =
-            Request::builder().header(CONTENT_TYPE, content_type).body(body.into()).unwrap();
-        JsonBody::<Sample>::from_request(request, &()).await.map(|JsonBody(sample)| sample)
+        let request = Request::builder()
+            .header(CONTENT_TYPE, content_type)
+            .body(body.into())
+            .unwrap();
+        JsonBody::<Sample>::from_request(request, &())
+            .await
+            .map(|JsonBody(sample)| sample)
     }
 
     #[tokio::test]
     async fn json_is_accepted_under_its_media_types_only() {
-        for media in ["application/json", "Application/JSON; charset=utf-8", "application/x+json"] {
+        for media in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/x+json",
+        ] {
             parse(media, r#"{"number": 1}"#).await.unwrap();
         }
-        for media in ["text/plain", "application/x-www-form-urlencoded", "json", "application/json5"]
-        {
+        for media in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "json",
+            "application/json5",
+        ] {
             let problem = parse(media, r#"{"number": 1}"#).await.unwrap_err();
-            assert!(format!("{problem:?}").contains("UnsupportedMediaType"), "{media}");
+            assert!(
+                format!("{problem:?}").contains("UnsupportedMediaType"),
+                "{media}"
+            );
         }
     }
 
@@ -199,7 +238,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_no_declared_length_is_cut_off_too() {
         let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 65_536]));
-        let problem = parse("application/json", Body::from_stream(endless)).await.unwrap_err();
+        let problem = parse("application/json", Body::from_stream(endless))
+            .await
+            .unwrap_err();
         assert!(format!("{problem:?}").contains("PayloadTooLarge"));
     }
 

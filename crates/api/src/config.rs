@@ -35,7 +35,12 @@ pub struct Arguments {
     listen: Option<String>,
     /// Bearer tokens that are valid, comma-separated, so that they can be rotated. Prefer the
     /// environment: other users of the machine can read arguments.
-    #[arg(long, value_name = "TOKENS", env = "LEASECTL_API_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        env = "LEASECTL_API_TOKEN",
+        hide_env_values = true
+    )]
     api_token: Option<String>,
 }
 
@@ -94,13 +99,22 @@ impl Arguments {
             return Err(ConfigError::OpenToAll(listen));
         }
         let locality = locality(environment("LEASECTL_ALLOW_LOCAL").as_deref())?;
-        Ok(Settings { database: self.database, log: self.log, listen, access, locality })
+        Ok(Settings {
+            database: self.database,
+            log: self.log,
+            listen,
+            access,
+            locality,
+        })
     }
 }
 
 /// A variable's value; an empty one counts as unset, as compose files leave them.
 fn environment(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads it"
+    )]
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -117,7 +131,9 @@ fn listen_address(
         let port = port.parse().map_err(|_not_a_port| ConfigError::Port)?;
         return Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
     }
-    variable.map_or(Ok(DEFAULT_LISTEN), |address| parse_address(address, "LEASECTL_LISTEN"))
+    variable.map_or(Ok(DEFAULT_LISTEN), |address| {
+        parse_address(address, "LEASECTL_LISTEN")
+    })
 }
 
 fn parse_address(text: &str, source_name: &'static str) -> Result<SocketAddr, ConfigError> {
@@ -125,7 +141,9 @@ fn parse_address(text: &str, source_name: &'static str) -> Result<SocketAddr, Co
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
     };
-    numeric.parse().map_err(|_not_an_address| ConfigError::Listen { source_name })
+    numeric
+        .parse()
+        .map_err(|_not_an_address| ConfigError::Listen { source_name })
 }
 
 fn locality(variable: Option<&str>) -> Result<Locality, ConfigError> {
@@ -147,20 +165,38 @@ mod tests {
         };
         assert_eq!(address(None, None, None).unwrap(), "127.0.0.1:8080");
         assert_eq!(address(None, None, Some("[::1]:1")).unwrap(), "[::1]:1");
-        assert_eq!(address(None, Some("9000"), Some("[::1]:1")).unwrap(), "0.0.0.0:9000");
-        assert_eq!(address(Some("localhost:2"), Some("9000"), None).unwrap(), "127.0.0.1:2");
+        assert_eq!(
+            address(None, Some("9000"), Some("[::1]:1")).unwrap(),
+            "0.0.0.0:9000"
+        );
+        assert_eq!(
+            address(Some("localhost:2"), Some("9000"), None).unwrap(),
+            "127.0.0.1:2"
+        );
     }
 
     #[test]
     fn what_is_no_address_is_refused_and_named() {
-        for text in ["", "8080", ":8080", "example.com:80", "1.2.3.4:65536", "1.2.3.4"] {
+        for text in [
+            "",
+            "8080",
+            ":8080",
+            "example.com:80",
+            "1.2.3.4:65536",
+            "1.2.3.4",
+        ] {
             assert_eq!(
                 listen_address(Some(text), None, None),
-                Err(ConfigError::Listen { source_name: "--listen" }),
+                Err(ConfigError::Listen {
+                    source_name: "--listen"
+                }),
                 "{text}"
             );
         }
-        assert_eq!(listen_address(None, Some("http"), None), Err(ConfigError::Port));
+        assert_eq!(
+            listen_address(None, Some("http"), None),
+            Err(ConfigError::Port)
+        );
     }
 
     #[test]

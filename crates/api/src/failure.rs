@@ -10,7 +10,11 @@ use crate::repo_ref;
 
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
-        if error.is_unavailable() { Self::unavailable(&error) } else { Self::internal(&error) }
+        if error.is_unavailable() {
+            Self::unavailable(&error)
+        } else {
+            Self::internal(&error)
+        }
     }
 }
 

@@ -32,7 +32,10 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (X_FRAME_OPTIONS, "DENY"),
     (REFERRER_POLICY, "no-referrer"),
     (CACHE_CONTROL, "no-store"),
-    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
 ];
 
 /// The outermost layer: gives the request its id, contains panics, renders problems, and logs and
@@ -69,7 +72,9 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
 
 fn add_headers(headers: &mut HeaderMap, id: &RequestId) {
     for (name, value) in SECURITY_HEADERS {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     if let Some(id) = id.as_header() {
         headers.insert(X_REQUEST_ID, id);
@@ -78,13 +83,15 @@ fn add_headers(headers: &mut HeaderMap, id: &RequestId) {
 
 /// The layer that gives up on an answer that does not begin in time.
 pub(crate) async fn deadline(request: Request, next: Next) -> Result<Response, Problem> {
-    tokio::time::timeout(ANSWER_DEADLINE, next.run(request)).await.map_err(|_elapsed| {
-        Problem::new(
-            Code::Timeout,
-            "the answer was not ready in time; whether the request took effect is not known, \
+    tokio::time::timeout(ANSWER_DEADLINE, next.run(request))
+        .await
+        .map_err(|_elapsed| {
+            Problem::new(
+                Code::Timeout,
+                "the answer was not ready in time; whether the request took effect is not known, \
              asking again is safe",
-        )
-    })
+            )
+        })
 }
 
 /// The layer that bounds how many requests are worked on at once.

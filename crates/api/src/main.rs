@@ -22,7 +22,10 @@ async fn start(arguments: Arguments) -> Result<(), ProgramError> {
     program::run(arguments.resolve()?).await
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that tells people why the program ended")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place that tells people why the program ended"
+)]
 fn report(error: &ProgramError) {
     eprintln!("leasectl-api: {error}");
     let mut cause = error.source();

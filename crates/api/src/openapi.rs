@@ -39,7 +39,9 @@ pub(crate) struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let document = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let document = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
         let response = ResponseBuilder::new()
             .description("Any error: `code` says which, `detail` what to do")
             .content("application/problem+json", document)

@@ -13,10 +13,14 @@ const MAX_LIMIT: u16 = 200;
 /// # Errors
 /// When it is not from 1 to 200.
 pub(crate) fn limit_of(asked: Option<i64>) -> Result<u16, Problem> {
-    let Some(asked) = asked else { return Ok(DEFAULT_LIMIT) };
+    let Some(asked) = asked else {
+        return Ok(DEFAULT_LIMIT);
+    };
     match u16::try_from(asked) {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        _ => Err(Problem::invalid(format!("limit is a whole number from 1 to {MAX_LIMIT}"))),
+        _ => Err(Problem::invalid(format!(
+            "limit is a whole number from 1 to {MAX_LIMIT}"
+        ))),
     }
 }
 

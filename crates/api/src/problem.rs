@@ -165,7 +165,12 @@ pub struct ProblemDocument<'a> {
 impl Problem {
     /// A problem with its code's own status.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, status: code.status(), detail: detail.into(), suggestion: None }
+        Self {
+            code,
+            status: code.status(),
+            detail: detail.into(),
+            suggestion: None,
+        }
     }
 
     /// A value in the path, the query or the body that cannot be accepted.
@@ -190,7 +195,10 @@ impl Problem {
     /// A fault of this service. The cause is logged here, with its chain, and told to nobody.
     pub fn internal(cause: &(dyn Error + 'static)) -> Self {
         tracing::error!(cause = %chain(cause), "a request failed");
-        Self::new(Code::Internal, "something went wrong here; the log knows this request's id")
+        Self::new(
+            Code::Internal,
+            "something went wrong here; the log knows this request's id",
+        )
     }
 
     /// The database is away. The cause is logged here and told to nobody.
@@ -207,19 +215,24 @@ impl Problem {
     fn of_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => (Code::NotFound, "there is no such route; see /openapi.json"),
-            StatusCode::METHOD_NOT_ALLOWED => {
-                (Code::MethodNotAllowed, "this route does not take that method; see the Allow header")
-            }
+            StatusCode::METHOD_NOT_ALLOWED => (
+                Code::MethodNotAllowed,
+                "this route does not take that method; see the Allow header",
+            ),
             StatusCode::PAYLOAD_TOO_LARGE => (Code::PayloadTooLarge, "the body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                (Code::UnsupportedMediaType, "send the body as application/json")
-            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+                Code::UnsupportedMediaType,
+                "send the body as application/json",
+            ),
             StatusCode::REQUEST_TIMEOUT => (Code::RequestTimeout, "the request came too slowly"),
             StatusCode::SERVICE_UNAVAILABLE => (Code::Overloaded, "try again in a moment"),
             other if other.is_server_error() => (Code::Internal, "something went wrong here"),
             _ => (Code::BadRequest, "the request cannot be understood"),
         };
-        Self { status, ..Self::new(code, detail) }
+        Self {
+            status,
+            ..Self::new(code, detail)
+        }
     }
 
     /// Turns a response that is an error into its problem document; leaves all others alone.
@@ -246,7 +259,10 @@ impl Problem {
             suggestion: self.suggestion.as_deref(),
         };
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = self.code.retry_after_seconds() {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
@@ -288,7 +304,9 @@ mod tests {
     use super::*;
 
     async fn json(response: Response) -> serde_json::Value {
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -321,7 +339,10 @@ mod tests {
     async fn a_success_is_left_alone() {
         let response = Problem::render((StatusCode::CREATED, "made").into_response(), "r");
         assert_eq!(response.status(), 201);
-        assert_eq!(axum::body::to_bytes(response.into_body(), 9).await.unwrap(), "made");
+        assert_eq!(
+            axum::body::to_bytes(response.into_body(), 9).await.unwrap(),
+            "made"
+        );
     }
 
     #[test]

@@ -78,20 +78,35 @@ pub async fn run(settings: Settings) -> Result<(), ProgramError> {
         usage: Use::EmbeddedOnlyIfFlag,
         schema: Schema::Migrate,
         kinds,
-        pool: PoolOptions { max_size: POOL_SIZE, application_name: "leasectl-api".to_owned() },
+        pool: PoolOptions {
+            max_size: POOL_SIZE,
+            application_name: "leasectl-api".to_owned(),
+        },
     };
     let open = tokio::select! {
         open = open_database(&settings.database, options) => open?,
         () = signals.next() => return Ok(()),
     };
-    let unbound = |source| ProgramError::Bind { address: settings.listen, source };
+    let unbound = |source| ProgramError::Bind {
+        address: settings.listen,
+        source,
+    };
     let listener = TcpListener::bind(settings.listen).await.map_err(unbound)?;
     let address = listener.local_addr().map_err(unbound)?;
 
     let stopping = CancellationToken::new();
-    let service =
-        Service::new(open.database.clone(), settings.locality, metrics, stopping.clone());
-    let serving = serve(listener, router(service, settings.access), Limits::default(), stopping.clone());
+    let service = Service::new(
+        open.database.clone(),
+        settings.locality,
+        metrics,
+        stopping.clone(),
+    );
+    let serving = serve(
+        listener,
+        router(service, settings.access),
+        Limits::default(),
+        stopping.clone(),
+    );
     let watchdog = tokio::spawn(service_manager::keep_watchdog_quiet());
     tracing::info!("leasectl-api ready listen={address}");
     service_manager::ready();

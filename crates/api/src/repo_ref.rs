@@ -24,7 +24,9 @@ pub(crate) fn parse(text: &str, locality: Locality) -> Result<RepoRef, Problem> 
         return Ok(RepoRef::Url(url));
     }
     RepoName::parse(text).map(RepoRef::Name).map_err(|error| {
-        Problem::invalid(format!("repo is an id, a name or a registered URL: {error}"))
+        Problem::invalid(format!(
+            "repo is an id, a name or a registered URL: {error}"
+        ))
     })
 }
 

@@ -46,7 +46,9 @@ mod tests {
 
     fn id_for(value: &[u8]) -> String {
         let value = HeaderValue::from_bytes(value).unwrap();
-        RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, value)])).as_str().to_owned()
+        RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]))
+            .as_str()
+            .to_owned()
     }
 
     #[test]
@@ -57,10 +59,19 @@ mod tests {
 
     #[test]
     fn any_other_id_is_replaced() {
-        for odd in [&b""[..], b"two words", b"tab\there", b"caf\xc3\xa9", &[b'x'; 129]] {
+        for odd in [
+            &b""[..],
+            b"two words",
+            b"tab\there",
+            b"caf\xc3\xa9",
+            &[b'x'; 129],
+        ] {
             let made = id_for(odd);
             assert!(Uuid::try_parse(&made).is_ok(), "{odd:?} gave {made}");
         }
-        assert_ne!(RequestId::of(&HeaderMap::new()).as_str(), RequestId::of(&HeaderMap::new()).as_str());
+        assert_ne!(
+            RequestId::of(&HeaderMap::new()).as_str(),
+            RequestId::of(&HeaderMap::new()).as_str()
+        );
     }
 }

@@ -21,7 +21,6 @@ use crate::service::Service;
 const MAX_REQUESTS: usize = 256;
 
 /// The whole service as one router.
-#[must_use]
 pub fn router(service: Service, access: Access) -> Router {
     let (routes, document) = documented().split_for_parts();
     // Made once: the document does not change while the process lives.

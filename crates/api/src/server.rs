@@ -59,7 +59,10 @@ pub async fn serve(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.headers_deadline)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(
+                TokioIo::new(stream),
+                TowerToHyperService::new(router.clone()),
+            );
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -69,7 +72,10 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain_deadline, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.drain_deadline, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("some requests were still under way when the time to finish ended");
     }
 }

@@ -49,7 +49,15 @@ impl Service {
         let notifier = Notifier::start(database.clone());
         let streams = Arc::new(Semaphore::new(MAX_STREAMS));
         let kinds = Kinds::standard();
-        Self(Arc::new(Parts { database, kinds, locality, notifier, metrics, stopping, streams }))
+        Self(Arc::new(Parts {
+            database,
+            kinds,
+            locality,
+            notifier,
+            metrics,
+            stopping,
+            streams,
+        }))
     }
 
     /// Commits jobs, all or none, and wakes whoever may run them.

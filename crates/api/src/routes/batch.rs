@@ -48,7 +48,9 @@ pub(crate) async fn create(
     JsonBody(batch): JsonBody<NewBatch>,
 ) -> Result<(StatusCode, Json<AcceptedBatch>), Problem> {
     if !(1..=MAX_JOBS).contains(&batch.jobs.len()) {
-        return Err(Problem::invalid(format!("a batch holds from 1 to {MAX_JOBS} jobs")));
+        return Err(Problem::invalid(format!(
+            "a batch holds from 1 to {MAX_JOBS} jobs"
+        )));
     }
     let mut checked = Vec::with_capacity(batch.jobs.len());
     for (position, job) in batch.jobs.into_iter().enumerate() {

@@ -5,7 +5,10 @@
 //! with `Last-Event-ID` also gets what finished since. It may see an event twice, never miss where
 //! a job ended up.
 
-#![expect(unused_qualifications, reason = "the OpenAPI macro qualifies the query types")]
+#![expect(
+    unused_qualifications,
+    reason = "the OpenAPI macro qualifies the query types"
+)]
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
@@ -74,7 +77,10 @@ pub(crate) async fn events(
     headers: HeaderMap,
     QueryOf(query): QueryOf<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let since = headers.get(LAST_EVENT_ID).map(|id| position(id.as_bytes())).transpose()?;
+    let since = headers
+        .get(LAST_EVENT_ID)
+        .map(|id| position(id.as_bytes()))
+        .transpose()?;
     let repo = match query.repo {
         Some(text) => Some(find_repo(&service, &text).await?),
         None => None,
@@ -83,9 +89,16 @@ pub(crate) async fn events(
         Some(text) => Scope::Job(find_job(&service, &text, repo).await?),
         None => Scope::Repo(repo),
     };
-    let place = service.streams.clone().try_acquire_owned().map_err(|_none_free| {
-        Problem::new(Code::TooManyStreams, "too many event streams are open; close some")
-    })?;
+    let place = service
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_none_free| {
+            Problem::new(
+                Code::TooManyStreams,
+                "too many event streams are open; close some",
+            )
+        })?;
     let follower = Follower::new(service, scope, since, place);
     let events = stream::unfold(follower, |mut follower| async move {
         Some((Ok::<_, Infallible>(follower.next().await?), follower))
@@ -95,11 +108,7 @@ pub(crate) async fn events(
     Ok(([("x-accel-buffering", "no")], stream).into_response())
 }
 
-async fn find_job(
-    service: &Service,
-    text: &str,
-    repo: Option<RepoId>,
-) -> Result<JobId, Problem> {
+async fn find_job(service: &Service, text: &str, repo: Option<RepoId>) -> Result<JobId, Problem> {
     let id = job_id(text)?;
     let look = follow::look_at(&service.database, id).await?;
     match look.jobs.first() {
@@ -215,7 +224,11 @@ impl Follower {
                     .filter(|(_, face)| !face.state.is_finished())
                     .map(|(id, _)| *id)
                     .collect();
-                let since = if self.catching_up { self.sent_until } else { None };
+                let since = if self.catching_up {
+                    self.sent_until
+                } else {
+                    None
+                };
                 follow::look(database, repo, &live, since).await
             }
         }
@@ -240,7 +253,11 @@ impl Follower {
         let last = changed.len().saturating_sub(1);
         for (place, job) in changed.iter().enumerate() {
             // Only the last event of a look says that the whole look has been sent.
-            let position = if place == last { look.at } else { self.sent_until };
+            let position = if place == last {
+                look.at
+            } else {
+                self.sent_until
+            };
             self.ready.extend(event(job, position));
         }
         self.sent_until = look.at.or(self.sent_until);
@@ -248,7 +265,8 @@ impl Follower {
 
     /// Drops finished jobs that looks no longer return, and bounds the memory.
     fn forget(&mut self, present: &HashSet<JobId>) {
-        self.seen.retain(|id, face| present.contains(id) || !face.state.is_finished());
+        self.seen
+            .retain(|id, face| present.contains(id) || !face.state.is_finished());
         if self.seen.len() > MAX_REMEMBERED {
             self.seen.retain(|id, _| present.contains(id));
         }
@@ -270,7 +288,15 @@ mod tests {
     #[test]
     fn an_event_id_that_this_service_did_not_make_is_refused() {
         assert!(position(b"1763640000000000").is_ok());
-        for odd in [&b""[..], b"-1", b"x", b"1e9", b"9223372036854775807", b"\xff", b"1 2"] {
+        for odd in [
+            &b""[..],
+            b"-1",
+            b"x",
+            b"1e9",
+            b"9223372036854775807",
+            b"\xff",
+            b"1 2",
+        ] {
             assert!(position(odd).is_err(), "{odd:?}");
         }
     }

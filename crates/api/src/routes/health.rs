@@ -40,7 +40,10 @@ pub(crate) async fn healthz() -> Json<Health> {
 )]
 pub(crate) async fn readyz(State(service): State<Service>) -> Result<Json<Health>, Problem> {
     if service.stopping.is_cancelled() {
-        return Err(Problem::new(Code::Overloaded, "this process is shutting down"));
+        return Err(Problem::new(
+            Code::Overloaded,
+            "this process is shutting down",
+        ));
     }
     let pending = tokio::time::timeout(PROBE_DEADLINE, migrations::pending(&service.database))
         .await
@@ -64,5 +67,8 @@ pub(crate) async fn readyz(State(service): State<Service>) -> Result<Json<Health
 )]
 pub(crate) async fn metrics(State(service): State<Service>) -> impl IntoResponse {
     let text = service.metrics.render(&service.database).await;
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
 }

@@ -2,7 +2,10 @@
 //!
 //! **Invariant.** A 202 is sent after the commit.
 
-#![expect(unused_qualifications, reason = "the OpenAPI macro qualifies the query types")]
+#![expect(
+    unused_qualifications,
+    reason = "the OpenAPI macro qualifies the query types"
+)]
 
 use axum::Json;
 use axum::extract::State;
@@ -80,7 +83,9 @@ pub(crate) async fn create(
     let checked = new.check(&service.kinds, service.locality)?;
     let repo_id = repo_ref::resolve(&service, &checked.repo).await?;
     let accepted = service.accept(vec![checked.found(repo_id)]).await?;
-    let [accepted] = accepted[..] else { return Err(Problem::internal(&WrongCount)) };
+    let [accepted] = accepted[..] else {
+        return Err(Problem::internal(&WrongCount));
+    };
     Ok((StatusCode::ACCEPTED, Json(accepted.into())))
 }
 
@@ -119,8 +124,14 @@ pub(crate) async fn list(
         Some(text) => Some(find_repo(&service, &text).await?),
         None => None,
     };
-    let filter = JobFilter { repo_id, kind, state };
-    Ok(Json(job::list(&service.database, &filter, limit, query.cursor.as_deref()).await?))
+    let filter = JobFilter {
+        repo_id,
+        kind,
+        state,
+    };
+    Ok(Json(
+        job::list(&service.database, &filter, limit, query.cursor.as_deref()).await?,
+    ))
 }
 
 /// Show a job with its lease and its attempts.
@@ -160,7 +171,14 @@ pub(crate) async fn cancel(
         }
         CancelOutcome::NotFound => return Err(unknown_job()),
     };
-    Ok((StatusCode::ACCEPTED, Json(Asked { job_id, state, status_url: status_url(job_id) })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(Asked {
+            job_id,
+            state,
+            status_url: status_url(job_id),
+        }),
+    ))
 }
 
 /// Run a finished job again.
@@ -185,12 +203,20 @@ pub(crate) async fn retry(
         }
         RetryOutcome::NotFound => return Err(unknown_job()),
     };
-    Ok((StatusCode::ACCEPTED, Json(Asked { job_id, state, status_url: status_url(job_id) })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(Asked {
+            job_id,
+            state,
+            status_url: status_url(job_id),
+        }),
+    ))
 }
 
 /// Reads a job's id.
 pub(crate) fn job_id(text: &str) -> Result<JobId, Problem> {
-    text.parse().map_err(|_not_a_uuid| Problem::invalid("a job's id is a UUID"))
+    text.parse()
+        .map_err(|_not_a_uuid| Problem::invalid("a job's id is a UUID"))
 }
 
 /// No job of that id.
@@ -222,6 +248,8 @@ fn kind_of(text: String) -> Result<String, Problem> {
     if (1..=64).contains(&text.len()) && text.bytes().all(is_word) {
         Ok(text)
     } else {
-        Err(Problem::invalid("kind is the name of a kind of job, such as fetch"))
+        Err(Problem::invalid(
+            "kind is the name of a kind of job, such as fetch",
+        ))
     }
 }

@@ -21,7 +21,10 @@ pub(crate) struct Whole<T> {
 }
 
 fn whole<T>(items: Vec<T>) -> Json<Whole<T>> {
-    Json(Whole { items, next_cursor: None })
+    Json(Whole {
+        items,
+        next_cursor: None,
+    })
 }
 
 /// The leases that are held now.
@@ -32,7 +35,9 @@ fn whole<T>(items: Vec<T>) -> Json<Whole<T>> {
 pub(crate) async fn leases(
     State(service): State<Service>,
 ) -> Result<Json<Whole<LeaseStatus>>, Problem> {
-    Ok(whole(status::leases(&service.database.client().await?).await?))
+    Ok(whole(
+        status::leases(&service.database.client().await?).await?,
+    ))
 }
 
 /// The workers, those that died lately included.
@@ -43,7 +48,9 @@ pub(crate) async fn leases(
 pub(crate) async fn workers(
     State(service): State<Service>,
 ) -> Result<Json<Whole<WorkerStatus>>, Problem> {
-    Ok(whole(status::workers(&service.database.client().await?).await?))
+    Ok(whole(
+        status::workers(&service.database.client().await?).await?,
+    ))
 }
 
 /// How many jobs of each kind are in which state.
@@ -54,5 +61,7 @@ pub(crate) async fn workers(
 pub(crate) async fn queue(
     State(service): State<Service>,
 ) -> Result<Json<Whole<QueueStatus>>, Problem> {
-    Ok(whole(status::queue(&service.database.client().await?).await?))
+    Ok(whole(
+        status::queue(&service.database.client().await?).await?,
+    ))
 }

@@ -1,6 +1,9 @@
 //! Repositories: register them, show them and their branches. Registering needs no network.
 
-#![expect(unused_qualifications, reason = "the OpenAPI macro qualifies the query types")]
+#![expect(
+    unused_qualifications,
+    reason = "the OpenAPI macro qualifies the query types"
+)]
 
 use std::time::Duration;
 
@@ -60,14 +63,22 @@ impl NewRepo {
             .transpose()
             .map_err(|error| Problem::invalid(format!("default_branch: {error}")))?;
         let fetch_every = self.fetch_every.as_deref().map(fetch_every).transpose()?;
-        Ok(NewRepository { git_url, name, default_branch, fetch_every })
+        Ok(NewRepository {
+            git_url,
+            name,
+            default_branch,
+            fetch_every,
+        })
     }
 }
 
 fn fetch_every(text: &str) -> Result<Duration, Problem> {
-    parse_duration(text).ok().filter(|every| FETCH_EVERY.contains(every)).ok_or_else(|| {
-        Problem::invalid("fetch_every is a duration from 1s to 366d, such as 15m, 6h or 7d")
-    })
+    parse_duration(text)
+        .ok()
+        .filter(|every| FETCH_EVERY.contains(every))
+        .ok_or_else(|| {
+            Problem::invalid("fetch_every is a duration from 1s to 366d, such as 15m, 6h or 7d")
+        })
 }
 
 /// Register a repository. One whose URL is registered already is left as it is.
@@ -85,7 +96,11 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Repository>), Problem> {
     let new = repo.check(service.locality)?;
     let registered = repository::register(&service.database, &new).await?;
-    let status = if registered.created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if registered.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let location = format!("/v1/repos/{}", registered.repository.id);
     Ok((status, [(LOCATION, location)], Json(registered.repository)))
 }
@@ -115,7 +130,9 @@ pub(crate) async fn list(
     let cursor = query.cursor.map(|name| RepoName::parse(&name)).transpose();
     let cursor = cursor.map_err(|_no_name| LookupError::BadCursor)?;
     let after = cursor.as_ref().map(RepoName::as_str);
-    Ok(Json(repository::list(&service.database, limit, after).await?))
+    Ok(Json(
+        repository::list(&service.database, limit, after).await?,
+    ))
 }
 
 /// Show a repository by its id.
@@ -169,13 +186,22 @@ pub(crate) async fn branches(
 ) -> Result<Response, Problem> {
     let Ok(id) = id.parse::<RepoId>() else {
         // No owner looks like an id, so this is the repository `{owner}/branches`.
-        return Ok(find(&service, &by_name(&id, "branches")?).await?.into_response());
+        return Ok(find(&service, &by_name(&id, "branches")?)
+            .await?
+            .into_response());
     };
-    if repository::find(&service.database, &RepoRef::Id(id)).await?.is_none() {
+    if repository::find(&service.database, &RepoRef::Id(id))
+        .await?
+        .is_none()
+    {
         return Err(repo_ref::unknown());
     }
     let items = repository::branches(&service.database, id).await?;
-    Ok(Json(Branches { items, next_cursor: None }).into_response())
+    Ok(Json(Branches {
+        items,
+        next_cursor: None,
+    })
+    .into_response())
 }
 
 async fn find(service: &Service, repo: &RepoRef) -> Result<Json<Repository>, Problem> {
@@ -204,7 +230,16 @@ mod tests {
     #[test]
     fn fetch_intervals_have_bounds() {
         assert_eq!(fetch_every("6h"), Ok(Duration::from_secs(21_600)));
-        for refused in ["", "0s", "500ms", "6", "six hours", "367d", "-1h", "99999999999999d"] {
+        for refused in [
+            "",
+            "0s",
+            "500ms",
+            "6",
+            "six hours",
+            "367d",
+            "-1h",
+            "99999999999999d",
+        ] {
             assert!(fetch_every(refused).is_err(), "{refused:?}");
         }
     }

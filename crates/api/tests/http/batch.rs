@@ -20,7 +20,10 @@ async fn a_batch_is_answered_in_its_order() {
     assert_eq!(accepted.as_array().unwrap().len(), 3);
     assert_eq!(accepted[0]["job_id"], accepted[2]["job_id"]);
     assert_eq!(accepted[2]["deduplicated"], true);
-    let shown = api.get(accepted[1]["status_url"].as_str().unwrap()).await.json();
+    let shown = api
+        .get(accepted[1]["status_url"].as_str().unwrap())
+        .await
+        .json();
     assert_eq!(shown["repo"], "acme/anvil");
 }
 
@@ -30,8 +33,14 @@ async fn one_bad_job_refuses_the_whole_batch_and_is_named() {
     api.repository("acme/anvil").await;
     for (bad, status) in [
         (json!({"repo": "acme/anvil", "kind": "nope"}), 400),
-        (json!({"repo": "acme/anvil", "kind": "fetch", "priority": 1000}), 400),
-        (json!({"repo": "acme/anvil", "kind": "fetch", "not_before": "9999-01-01T00:00:00Z"}), 400),
+        (
+            json!({"repo": "acme/anvil", "kind": "fetch", "priority": 1000}),
+            400,
+        ),
+        (
+            json!({"repo": "acme/anvil", "kind": "fetch", "not_before": "9999-01-01T00:00:00Z"}),
+            400,
+        ),
         (fetch("acme/nobody"), 404),
         (fetch("01900000-0000-7000-8000-000000000000"), 404),
     ] {
@@ -54,14 +63,20 @@ async fn a_batch_holds_from_1_to_1000_jobs() {
         api.repository(&format!("acme/r{number}")).await;
     }
     let jobs = |count: usize| -> Value {
-        (0..count).map(|number| fetch(&format!("acme/r{}", number % 10))).collect()
+        (0..count)
+            .map(|number| fetch(&format!("acme/r{}", number % 10)))
+            .collect()
     };
     for refused in [0, 1001] {
-        let answer = api.post("/v1/jobs/batch", &json!({"jobs": jobs(refused)})).await;
+        let answer = api
+            .post("/v1/jobs/batch", &json!({"jobs": jobs(refused)}))
+            .await;
         assert_eq!(answer.status, 400);
     }
     assert_eq!(api.rows().await, [0, 0, 10]);
-    let answer = api.post("/v1/jobs/batch", &json!({"jobs": jobs(1000)})).await;
+    let answer = api
+        .post("/v1/jobs/batch", &json!({"jobs": jobs(1000)}))
+        .await;
     assert_eq!(answer.status, 202);
     assert_eq!(answer.json()["jobs"].as_array().unwrap().len(), 1000);
     assert_eq!(api.rows().await, [10, 0, 10]);

@@ -28,7 +28,10 @@ impl Events {
         let response = api.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.into_body().into_data_stream(), text: String::new() }
+        Self {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
     }
 
     /// The next event's id and job; none when the stream ends.
@@ -38,7 +41,11 @@ impl Events {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.text = rest;
                 let field = |name: &str| {
-                    event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim()
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .unwrap_or("")
+                        .trim()
                 };
                 if field("event:") == "job" {
                     let job = serde_json::from_str(field("data:")).unwrap();
@@ -75,19 +82,31 @@ async fn a_job_is_followed_from_queued_to_completed() {
     let client = api.database.client().await.unwrap();
     let lease = api.claim_as(&owner).await;
     assert_eq!(events.next().await.unwrap().1["state"], "running");
-    let progress = Progress { done: 3, total: Some(7), unit: "objects".to_owned() };
+    let progress = Progress {
+        done: 3,
+        total: Some(7),
+        unit: "objects".to_owned(),
+    };
     let beat = Beat {
         key: lease.key(),
         progress: Some(progress),
         message: Some("receiving".to_owned()),
         advanced: true,
     };
-    heartbeat(&client, &owner, &LeaseSettings::default(), &[beat]).await.unwrap();
+    heartbeat(&client, &owner, &LeaseSettings::default(), &[beat])
+        .await
+        .unwrap();
     let (_, job) = events.next().await.unwrap();
-    assert_eq!((&job["progress"]["done"], &job["message"]), (&json!(3), &json!("receiving")));
+    assert_eq!(
+        (&job["progress"]["done"], &job["message"]),
+        (&json!(3), &json!("receiving"))
+    );
     api.settle(lease.complete(json!({"head": null}))).await;
     let (_, job) = events.next().await.unwrap();
-    assert_eq!((&job["state"], &job["result"]), (&json!("completed"), &json!({"head": null})));
+    assert_eq!(
+        (&job["state"], &job["result"]),
+        (&json!("completed"), &json!({"head": null}))
+    );
 }
 
 #[tokio::test]
@@ -129,7 +148,10 @@ async fn streams_end_when_the_service_stops_and_are_bounded() {
         open.push(Events::open(&api, "/v1/events", None).await);
     }
     let refused = api.get("/v1/events").await;
-    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "too_many_streams"));
+    assert_eq!(
+        (refused.status.as_u16(), refused.code().as_str()),
+        (429, "too_many_streams")
+    );
     open.pop();
     open.push(Events::open(&api, "/v1/events", None).await);
     api.stopping.cancel();
@@ -152,6 +174,13 @@ async fn streams_of_what_does_not_exist_are_refused() {
         assert_eq!(api.get(&path).await.status, 404, "{path}");
     }
     let headers = [("last-event-id", "nonsense")];
-    let answer = api.send(axum::http::Method::GET, "/v1/events", &headers, Body::empty()).await;
+    let answer = api
+        .send(
+            axum::http::Method::GET,
+            "/v1/events",
+            &headers,
+            Body::empty(),
+        )
+        .await;
     assert_eq!(answer.status, 400);
 }

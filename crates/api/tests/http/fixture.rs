@@ -18,7 +18,14 @@ use tower::ServiceExt;
 
 /// Words that no answer may hold: they would come from a cause.
 const LEAKS: [&str; 9] = [
-    "leasectl.", "select ", "insert ", "relation ", "src/", "panicked", "postgres", "/tmp",
+    "leasectl.",
+    "select ",
+    "insert ",
+    "relation ",
+    "src/",
+    "panicked",
+    "postgres",
+    "/tmp",
     "tokio",
 ];
 
@@ -44,14 +51,27 @@ impl Api {
     /// Over the database of this URL.
     pub(crate) async fn over(url: &str, access: Access) -> Self {
         let url = DatabaseUrl::parse(url).unwrap();
-        let options = PoolOptions { max_size: 8, application_name: "api test".to_owned() };
+        let options = PoolOptions {
+            max_size: 8,
+            application_name: "api test".to_owned(),
+        };
         let database = Database::connect(&url, options).await.unwrap();
-        migrations::apply(&database, &Kinds::standard()).await.unwrap();
+        migrations::apply(&database, &Kinds::standard())
+            .await
+            .unwrap();
         let stopping = CancellationToken::new();
         let metrics = install_metrics(&Kinds::standard()).unwrap();
-        let service =
-            Service::new(database.clone(), Locality::PublicOnly, metrics, stopping.clone());
-        Self { router: router(service, access), database, stopping }
+        let service = Service::new(
+            database.clone(),
+            Locality::PublicOnly,
+            metrics,
+            stopping.clone(),
+        );
+        Self {
+            router: router(service, access),
+            database,
+            stopping,
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -63,7 +83,13 @@ impl Api {
     }
 
     pub(crate) async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
-        self.send(Method::POST, path, &[("content-type", "application/json")], body.into()).await
+        self.send(
+            Method::POST,
+            path,
+            &[("content-type", "application/json")],
+            body.into(),
+        )
+        .await
     }
 
     pub(crate) async fn send(
@@ -81,7 +107,12 @@ impl Api {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body }.checked()
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+        .checked()
     }
 
     /// Registers a repository of that name and returns its id.
@@ -94,7 +125,9 @@ impl Api {
 
     /// Enqueues a fetch and returns the job's id.
     pub(crate) async fn job(&self, repo: &str) -> String {
-        let answer = self.post("/v1/jobs", &json!({"repo": repo, "kind": "fetch"})).await;
+        let answer = self
+            .post("/v1/jobs", &json!({"repo": repo, "kind": "fetch"}))
+            .await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.json()["job_id"].as_str().unwrap().to_owned()
     }
@@ -107,7 +140,10 @@ impl Api {
     /// Claims a fetch as this worker would.
     pub(crate) async fn claim_as(&self, owner: &Owner) -> Lease {
         let client = self.database.client().await.unwrap();
-        let request = ClaimRequest { slots: &[(Lane::Fetch, 1)], kinds: &["fetch"] };
+        let request = ClaimRequest {
+            slots: &[(Lane::Fetch, 1)],
+            kinds: &["fetch"],
+        };
         let settings = LeaseSettings::default();
         let leases = claim(&client, owner, &settings, &request).await.unwrap();
         leases.into_iter().next().unwrap()
@@ -153,17 +189,26 @@ impl Answer {
     }
 
     fn checked(self) -> Self {
-        let id = self.headers.get("x-request-id").expect("every answer has an id");
+        let id = self
+            .headers
+            .get("x-request-id")
+            .expect("every answer has an id");
         assert_eq!(self.headers["x-content-type-options"], "nosniff");
         if self.status.is_success() {
             return self;
         }
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
         assert_eq!(problem["request_id"], id.to_str().unwrap());
         for field in ["type", "title", "detail", "code"] {
-            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+            assert!(
+                problem[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
         }
         let text = problem.to_string().to_lowercase();
         for leak in LEAKS {

@@ -19,7 +19,9 @@ async fn jobs_are_filtered_and_listed_newest_first() {
         for item in page["items"].as_array().unwrap() {
             seen.push(item["id"].as_str().unwrap().to_owned());
         }
-        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
         path = format!("/v1/jobs?limit=2&kind=fetch&state=queued&cursor={cursor}");
     }
     assert_eq!(seen, ids);
@@ -35,9 +37,24 @@ async fn jobs_are_filtered_and_listed_newest_first() {
 async fn filters_that_cannot_be_are_refused() {
     let api = Api::start().await;
     for query in [
-        "limit=0", "limit=201", "limit=-1", "limit=x", "limit=99999999999999999999", "limit=",
-        "cursor=x", "cursor=%00", "state=ready", "state=", "kind=", "kind=a%00", "kind=a%20b",
-        "repo=", "repo=x", "page=1", "limit=1&limit=2", "state=%ff",
+        "limit=0",
+        "limit=201",
+        "limit=-1",
+        "limit=x",
+        "limit=99999999999999999999",
+        "limit=",
+        "cursor=x",
+        "cursor=%00",
+        "state=ready",
+        "state=",
+        "kind=",
+        "kind=a%00",
+        "kind=a%20b",
+        "repo=",
+        "repo=x",
+        "page=1",
+        "limit=1&limit=2",
+        "state=%ff",
     ] {
         let answer = api.get(&format!("/v1/jobs?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");
@@ -58,7 +75,11 @@ async fn the_three_parts_of_the_status_are_lists() {
     assert_eq!(leases["items"][0]["state"], "live");
     let queue = api.get("/v1/queue").await.json();
     assert_eq!(
-        (&queue["items"][0]["kind"], &queue["items"][0]["queued"], &queue["items"][0]["running"]),
+        (
+            &queue["items"][0]["kind"],
+            &queue["items"][0]["queued"],
+            &queue["items"][0]["running"]
+        ),
         (&json!("fetch"), &json!(1), &json!(1))
     );
     let workers = api.get("/v1/workers").await.json();

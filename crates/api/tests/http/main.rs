@@ -1,5 +1,11 @@
 //! The service's router against a real PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
 mod accepting;
 mod access;
 mod batch;
@@ -7,6 +13,7 @@ mod describing;
 mod events;
 mod fixture;
 mod garbage;
+mod hostile;
 mod listing;
 mod outage;
 mod repositories;

@@ -38,5 +38,9 @@ async fn without_the_database_requests_are_told_to_come_back_and_then_served() {
     }
     let again = api.post("/v1/jobs", &body).await;
     assert_eq!(again.status, 202);
-    assert_eq!(again.json()["job_id"], id.as_str(), "the accepted job survived");
+    assert_eq!(
+        again.json()["job_id"],
+        id.as_str(),
+        "the accepted job survived"
+    );
 }

@@ -29,11 +29,16 @@ async fn rest(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn a_client_that_dawdles_over_its_headers_is_cut_off() {
     let api = Api::start().await;
-    let limits = Limits { headers_deadline: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        headers_deadline: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let (address, _server) = listen(&api, limits).await;
     let started = Instant::now();
     let mut slow = TcpStream::connect(address).await.unwrap();
-    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: local").await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: local")
+        .await
+        .unwrap();
     rest(&mut slow).await;
     assert!(started.elapsed() < PATIENCE);
 }
@@ -79,7 +84,10 @@ async fn noise_on_the_wire_does_not_disturb_the_service() {
         assert!(!answer.starts_with("HTTP/1.1 5"), "{bytes:?} gave {answer}");
     }
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET /healthz HTTP/1.0\r\n\r\n")
+        .await
+        .unwrap();
     assert!(rest(&mut stream).await.starts_with("HTTP/1.0 200"));
     assert_eq!(api.rows().await, [0, 0, 0]);
 }
@@ -121,11 +129,21 @@ async fn a_request_under_way_is_answered_before_the_server_stops() {
     busy.read_exact(&mut go_on).await.unwrap();
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     api.stopping.cancel();
-    assert_eq!(rest(&mut idle).await, "", "an idle connection is just closed");
+    assert_eq!(
+        rest(&mut idle).await,
+        "",
+        "an idle connection is just closed"
+    );
     busy.write_all(body.as_bytes()).await.unwrap();
     let answer = rest(&mut busy).await;
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-    tokio::time::timeout(PATIENCE, server).await.unwrap().unwrap();
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    tokio::time::timeout(PATIENCE, server)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
     assert_eq!(api.rows().await, [1, 0, 1]);
 }

@@ -1,5 +1,7 @@
 //! The program itself: its settings, its first line, its exit codes and its end.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
@@ -10,7 +12,11 @@ use leasectl_embedded::scratch;
 fn program() -> Command {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_leasectl-api"));
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -42,7 +48,11 @@ impl Running {
                 break rest.split(['"', '\n', ' ']).next().unwrap().to_owned();
             }
         };
-        Self { child, log, address }
+        Self {
+            child,
+            log,
+            address,
+        }
     }
 
     fn get(&self, path: &str, header: &str) -> String {
@@ -56,8 +66,14 @@ impl Running {
     /// Sends SIGTERM and returns the exit code and the rest of the log.
     fn terminate(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
-        #[expect(clippy::disallowed_methods, reason = "the shell's kill sends the signal")]
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the shell's kill sends the signal"
+        )]
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid])
+            .status()
+            .unwrap();
         assert!(sent.success());
         let mut log = String::new();
         self.log.read_to_string(&mut log).unwrap();
@@ -83,7 +99,11 @@ fn an_open_address_without_a_token_is_a_usage_error() {
         let mut command = program();
         let output = command.env(name, value).args(flag).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{name} {}", said(&output));
-        assert!(said(&output).contains("LEASECTL_API_TOKEN"), "{}", said(&output));
+        assert!(
+            said(&output).contains("LEASECTL_API_TOKEN"),
+            "{}",
+            said(&output)
+        );
     }
 }
 
@@ -96,8 +116,17 @@ fn settings_that_cannot_be_used_are_usage_errors() {
         vec![],
         vec!["--database-url", "mysql://x/y"],
     ] {
-        let output = program().env("HOME", "/nonexistent").args(&arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?} {}", said(&output));
+        let output = program()
+            .env("HOME", "/nonexistent")
+            .args(&arguments)
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?} {}",
+            said(&output)
+        );
     }
 }
 
@@ -115,7 +144,11 @@ fn it_says_where_it_listens_serves_and_ends_on_a_signal() {
     let mut command = program();
     command.env("PORT", "0").env("LEASECTL_API_TOKEN", token);
     let running = Running::start(&mut command);
-    assert!(running.address.starts_with("0.0.0.0:"), "{}", running.address);
+    assert!(
+        running.address.starts_with("0.0.0.0:"),
+        "{}",
+        running.address
+    );
     assert!(running.get("/readyz", "").starts_with("HTTP/1.0 200"));
     assert!(running.get("/v1/jobs", "").starts_with("HTTP/1.0 401"));
     let header = format!("Authorization: Bearer {token}\r\n");
