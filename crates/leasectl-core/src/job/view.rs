@@ -180,16 +180,15 @@ pub struct JobView {
 impl JobView {
     /// Reads a row of `leasectl.job_status`.
     pub(super) fn from_row(row: &Row) -> Result<Self, DatabaseError> {
-        let lease = match row.get::<_, Option<String>>("lease_owner") {
-            Some(owner) => Some(LeaseView {
+        let lease = row
+            .get::<_, Option<String>>("lease_owner")
+            .map(|owner| LeaseView {
                 owner,
                 token: row.get("lease_token"),
                 acquired_at: row.get("lease_acquired_at"),
                 heartbeat_at: row.get("lease_heartbeat_at"),
                 expires_at: row.get("lease_expires_at"),
-            }),
-            None => None,
-        };
+            });
         Ok(Self {
             id: row.get::<_, uuid::Uuid>("id").into(),
             repo_id: row.get::<_, uuid::Uuid>("repo_id").into(),

@@ -1,5 +1,11 @@
 //! The protocol against a real PostgreSQL: one server for the run, one database for each test.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a step that cannot be taken fails its test"
+)]
+
 mod bad_input;
 mod enqueueing;
 mod fencing;
