@@ -1,1 +1,0 @@
-//! Measures leasectl against floors and peers in one run.

@@ -1,0 +1,138 @@
+//! The processes that scenarios start; nothing else here spawns any.
+
+use std::ffi::OsStr;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::cli::PipelineOptions;
+use crate::error::BenchError;
+
+/// How long a worker may take to drain.
+const END_LIMIT: Duration = Duration::from_secs(40);
+
+/// A process that is killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    program: &'static str,
+}
+
+impl Process {
+    /// Asks it to end and waits until it did.
+    pub(crate) async fn end(mut self) -> Result<(), BenchError> {
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+                .map_err(io::Error::from)?;
+        }
+        let ended = tokio::time::timeout(END_LIMIT, self.child.wait()).await;
+        let status = ended.map_err(|_elapsed| BenchError::TooLate {
+            what: "the end of a process",
+            seconds: END_LIMIT.as_secs(),
+        })??;
+        if status.success() {
+            return Ok(());
+        }
+        Err(BenchError::Program {
+            program: self.program.to_owned(),
+            status: status.to_string(),
+            output: "see above".to_owned(),
+        })
+    }
+}
+
+/// Starts this program again as a worker whose handler does nothing.
+pub(crate) fn noop_worker(
+    url: &str,
+    pipeline: PipelineOptions,
+    tell: Option<&Path>,
+) -> Result<Process, BenchError> {
+    let mut command = command(std::env::current_exe()?.as_os_str());
+    command.args(["noop-worker", "--url", url]);
+    command.arg(format!("--concurrency={}", pipeline.concurrency));
+    command.arg(format!("--batch={}", pipeline.batch));
+    command.arg(format!("--settlers={}", pipeline.settlers));
+    if let Some(path) = tell {
+        command.arg("--tell").arg(path);
+    }
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    Ok(Process {
+        child,
+        program: "the no-op worker",
+    })
+}
+
+/// Starts this program again as the HTTP service, on that address.
+pub(crate) fn api_service(url: &str, listen: SocketAddr) -> Result<Process, BenchError> {
+    let mut command = command(std::env::current_exe()?.as_os_str());
+    command.args([
+        "api-service",
+        "--database-url",
+        url,
+        "--listen",
+        &listen.to_string(),
+    ]);
+    // Only what goes wrong: a line per request would go through the benchmark's terminal.
+    command.env("RUST_LOG", "warn");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    Ok(Process {
+        child,
+        program: "the HTTP service",
+    })
+}
+
+/// Runs a program to its end and answers its standard output; nothing when it is not installed.
+pub(crate) async fn output<I, S>(program: &str, arguments: I) -> Result<Option<String>, BenchError>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let output = command(OsStr::new(program))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    let output = match output {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        output => output?,
+    };
+    if output.status.success() {
+        return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
+    }
+    Err(BenchError::Program {
+        program: program.to_owned(),
+        status: output.status.to_string(),
+        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}
+
+/// Runs `git` with the user's and the system's configuration out of the way.
+pub(crate) async fn git<I, S>(arguments: I) -> Result<String, BenchError>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let output = output("git", arguments).await?;
+    output.ok_or_else(|| BenchError::Unexpected("git is not installed".to_owned()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one module that starts processes"
+)]
+fn command(program: &OsStr) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C")
+        .kill_on_drop(true);
+    command
+}
