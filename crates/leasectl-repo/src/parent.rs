@@ -77,10 +77,12 @@ impl Run<'_> {
             () = self.cancel.cancelled() => Err(Ended::Cancelled),
             () = deadline => Err(Ended::Failed(Failure::TimedOut(TimeLimit::Total(self.limits.wall_clock)))),
         };
-        let status = group
-            .end()
-            .await
-            .map_err(|error| Ended::broken("waiting for the Git child", error))?;
+        let status = if ended.is_ok() {
+            group.leave().await
+        } else {
+            group.end().await
+        };
+        let status = status.map_err(|error| Ended::broken("waiting for the Git child", error))?;
         match ended {
             Ok(Some(outcome)) => outcome.map_err(Ended::Failed),
             Ok(None) => Err(self.died(status, &group.words())),
@@ -197,15 +199,17 @@ impl Group {
             .join("\n")
     }
 
-    /// Kills what is left and waits for the child.
-    async fn end(&mut self) -> io::Result<ExitStatus> {
-        /// A child that has said its last word leaves at once; one that lingers is killed.
-        const LEAVE: Duration = Duration::from_millis(500);
-        if self.lines.get_ref().buffer().is_empty()
-            && let Ok(status) = tokio::time::timeout(LEAVE, self.child.wait()).await
-        {
-            return status;
+    /// Waits for a child that has said its last word; one that lingers is killed.
+    async fn leave(&mut self) -> io::Result<ExitStatus> {
+        const LONGEST: Duration = Duration::from_millis(500);
+        match tokio::time::timeout(LONGEST, self.child.wait()).await {
+            Ok(status) => status,
+            Err(_) => self.end().await,
         }
+    }
+
+    /// Kills the child with all that it started, and waits for it.
+    async fn end(&mut self) -> io::Result<ExitStatus> {
         self.kill();
         self.child.wait().await
     }

@@ -13,9 +13,10 @@ pub(crate) fn create(dir: &Path, hash: Kind) -> io::Result<()> {
     for sub in ["objects/pack", "objects/info", "refs/heads", "refs/tags"] {
         fs::create_dir_all(dir.join(sub))?;
     }
-    let (version, extensions) = match hash {
-        Kind::Sha256 => (1, "[extensions]\n\tobjectFormat = sha256\n"),
-        _ => (0, ""),
+    let (version, extensions) = if hash == Kind::Sha1 {
+        (0, String::new())
+    } else {
+        (1, format!("[extensions]\n\tobjectFormat = {hash}\n"))
     };
     let config = format!(
         "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = true\n{extensions}[gc]\n\tauto = 0\n"

@@ -42,12 +42,14 @@ fn of_disk(meter: &Meter, error: &(dyn Error + 'static)) -> Option<Failure> {
         return Some(Failure::DiskFull);
     }
     let limits = meter.limits();
-    match error.kind() {
-        io::ErrorKind::OutOfMemory => Some(Failure::TooLarge(SizeLimit::Memory(
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        Some(Failure::TooLarge(SizeLimit::Memory(
             limits.max_memory_bytes,
-        ))),
-        io::ErrorKind::FileTooLarge => Some(Failure::TooLarge(SizeLimit::Bytes(limits.max_bytes))),
-        _ => None,
+        )))
+    } else if error.kind() == io::ErrorKind::FileTooLarge {
+        Some(Failure::TooLarge(SizeLimit::Bytes(limits.max_bytes)))
+    } else {
+        None
     }
 }
 

@@ -4,11 +4,10 @@
 
 use std::{
     any::Any,
-    io::{self, BufReader, Cursor, Read, Write},
+    io::{self, BufReader},
     net::SocketAddr,
     str::FromStr as _,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
@@ -22,14 +21,16 @@ use reqwest::{
     redirect,
 };
 
-use super::{link::Link, meter::Meter};
+use super::{
+    classify::chain,
+    exchange::{Download, Exchange, Headers, Upload},
+    link::Link,
+    meter::Meter,
+};
 use crate::{
     error::{AuthAdvice, TimeLimit},
     wire::{Failure, Login},
 };
-
-/// Read ahead of what gix asks for, in bytes.
-const BUFFER_BYTES: usize = 128 * 1024;
 
 /// One HTTP remote.
 #[derive(Clone)]
@@ -37,9 +38,10 @@ pub(crate) struct Remote {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+/// What all exchanges with the remote share.
+pub(crate) struct Inner {
     client: Client,
-    meter: Arc<Meter>,
+    pub(crate) meter: Arc<Meter>,
     link: Arc<Link>,
     /// Whether a secret may be sent: over TLS, or to this very machine.
     may_send_secrets: bool,
@@ -98,7 +100,7 @@ impl Remote {
 
 impl Inner {
     /// Sends a request, with credentials if the remote wants them.
-    fn send(
+    pub(crate) fn send(
         &self,
         method: &Method,
         url: &str,
@@ -119,12 +121,12 @@ impl Inner {
         if known.is_some() {
             return fail(AuthAdvice::Renew);
         }
-        let Some(login) = self.link.ask_credentials() else {
-            return fail(AuthAdvice::Configure);
-        };
         if !self.may_send_secrets {
             return fail(AuthAdvice::UseHttps);
         }
+        let Some(login) = self.link.ask_credentials() else {
+            return fail(AuthAdvice::Configure);
+        };
         let authorization = basic(&login)?;
         let response = self.send_once(method, url, headers, body, Some(&authorization))?;
         if matches!(
@@ -186,126 +188,14 @@ impl Inner {
     }
 }
 
-/// An answer that is asked for when it is first read, after the request's body was written.
-pub(crate) struct Exchange {
-    remote: Arc<Inner>,
-    method: Method,
-    url: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    response: Option<Response>,
-    sent: bool,
-}
-
-impl Exchange {
-    fn response(&mut self) -> io::Result<&mut Response> {
-        if !self.sent {
-            self.sent = true;
-            let response = self
-                .remote
-                .send(&self.method, &self.url, &self.headers, &self.body)?;
-            self.body = Vec::new();
-            self.response = Some(response);
-        }
-        self.response
-            .as_mut()
-            .ok_or_else(|| io::Error::other("the request failed before"))
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let since = Instant::now();
-        let silence = self.remote.meter.limits().silence;
-        let read = self.response()?.read(buffer);
-        match read {
-            Ok(bytes) => {
-                self.remote.meter.count(bytes, since)?;
-                Ok(bytes)
-            }
-            Err(error) if self.remote.meter.trouble().is_some() => Err(error),
-            Err(error) => {
-                let timed_out = error
-                    .get_ref()
-                    .and_then(|e| e.downcast_ref::<reqwest::Error>())
-                    .is_some_and(reqwest::Error::is_timeout);
-                Err(self.remote.meter.note(if timed_out {
-                    Failure::TimedOut(TimeLimit::Silence(silence))
-                } else {
-                    Failure::Unavailable(chain(&error))
-                }))
-            }
-        }
-    }
-}
-
-type Shared = Arc<Mutex<Exchange>>;
-
-fn locked(exchange: &Shared) -> std::sync::MutexGuard<'_, Exchange> {
-    exchange.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The request's body; it is sent when the answer is read.
-pub(crate) struct Upload(Shared);
-
-impl Write for Upload {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        locked(&self.0).body.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The answer's headers, one a line; reading them sends the request.
-pub(crate) struct Headers {
-    exchange: Shared,
-    text: Option<Cursor<Vec<u8>>>,
-}
-
-impl Read for Headers {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(text) = &mut self.text {
-            return text.read(buffer);
-        }
-        let mut text = Vec::new();
-        let mut exchange = locked(&self.exchange);
-        for (name, value) in exchange.response()?.headers() {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.push(b':');
-            text.extend_from_slice(value.as_bytes());
-            text.push(b'\n');
-        }
-        drop(exchange);
-        self.text.insert(Cursor::new(text)).read(buffer)
-    }
-}
-
-/// The answer's body.
-pub(crate) struct Download(Shared);
-
-impl Read for Download {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        locked(&self.0).read(buffer)
-    }
-}
-
 impl Remote {
     fn exchange(
         &self,
         method: Method,
         url: &str,
         headers: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> Shared {
-        Arc::new(Mutex::new(Exchange {
-            remote: Arc::clone(&self.inner),
-            method,
-            url: url.to_owned(),
-            headers: header_map(headers),
-            body: Vec::new(),
-            response: None,
-            sent: false,
-        }))
+    ) -> Exchange {
+        Exchange::new(Arc::clone(&self.inner), method, url, header_map(headers))
     }
 }
 
@@ -321,24 +211,15 @@ impl Http for Remote {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<GetResponse<Self::Headers, Self::ResponseBody>> {
         let exchange = self.exchange(Method::GET, url, headers);
-        let kind = locked(&exchange)
-            .response()
-            .map_err(gix::Error::from_error)?
-            .headers()
-            .get(CONTENT_TYPE)
-            .cloned();
+        let kind = exchange
+            .header(&CONTENT_TYPE)
+            .map_err(gix::Error::from_error)?;
         if kind.is_none_or(|kind| kind != "application/x-git-upload-pack-advertisement") {
             let failure = Failure::NotFound("the answer is not Git's smart protocol".to_owned());
             return Err(gix::Error::from_error(self.inner.meter.note(failure)));
         }
-        let body = BufReader::with_capacity(BUFFER_BYTES, Download(Arc::clone(&exchange)));
-        Ok(GetResponse {
-            headers: BufReader::new(Headers {
-                exchange,
-                text: None,
-            }),
-            body,
-        })
+        let (_, headers, body) = exchange.into_streams();
+        Ok(GetResponse { headers, body })
     }
 
     fn post(
@@ -349,13 +230,11 @@ impl Http for Remote {
         _body: PostBodyDataKind,
     ) -> gix::Result<PostResponse<Self::Headers, Self::ResponseBody, Self::PostBody>> {
         let exchange = self.exchange(Method::POST, url, headers);
+        let (post_body, headers, body) = exchange.into_streams();
         Ok(PostResponse {
-            post_body: Upload(Arc::clone(&exchange)),
-            headers: BufReader::new(Headers {
-                exchange: Arc::clone(&exchange),
-                text: None,
-            }),
-            body: BufReader::with_capacity(BUFFER_BYTES, Download(exchange)),
+            post_body,
+            headers,
+            body,
         })
     }
 
@@ -398,9 +277,4 @@ fn basic(login: &Login) -> io::Result<HeaderValue> {
     let mut value = HeaderValue::from_str(&text).map_err(io::Error::other)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// An error with all its causes; URLs in it hold no secrets.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    super::classify::chain(error)
 }

@@ -6,6 +6,7 @@
 //! nor a lock without a writer. Nothing here touches the clone's final path.
 
 mod classify;
+mod exchange;
 mod http;
 mod limits;
 mod link;

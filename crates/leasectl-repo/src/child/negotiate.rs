@@ -49,9 +49,8 @@ impl<'a, 'graph, 'cache> Local<'a, 'graph, 'cache> {
     }
 
     fn noted<T>(&self, result: gix::Result<T>) -> gix::Result<T> {
-        result.map_err(|error| {
-            let _ = self.meter.note(classify::objects(&self.meter, &error));
-            error
+        result.inspect_err(|error| {
+            let _ = self.meter.note(classify::objects(&self.meter, error));
         })
     }
 }
@@ -131,9 +130,8 @@ impl gix::objs::Find for Bases {
         id: &gix::oid,
         buffer: &'a mut Vec<u8>,
     ) -> gix::Result<Option<gix::objs::Data<'a>>> {
-        self.objects.try_find(id, buffer).map_err(|error| {
-            let _ = self.meter.note(classify::objects(&self.meter, &error));
-            error
+        self.objects.try_find(id, buffer).inspect_err(|error| {
+            let _ = self.meter.note(classify::objects(&self.meter, error));
         })
     }
 }

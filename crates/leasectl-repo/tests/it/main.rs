@@ -1,5 +1,7 @@
 //! Clones and fetches against real remotes, with real damage, real processes and real signals.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod damage;
 mod disk;
 mod faults;

@@ -63,10 +63,6 @@ async fn another_worker() {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how a test talks to another run of itself"
-)]
 fn start_worker(world: &World, url: &str) -> Child {
     let mut command: Command = hermetic(std::env::current_exe().unwrap());
     command
