@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use leasectl_tests::Invocation;
+use leasectl_tests::{Invocation, skip};
 
 use crate::{files, launch};
 
@@ -23,22 +23,30 @@ impl Manual {
         }
     }
 
+    /// Every long flag and every variable of ours that the help mentions.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &String> {
+        self.words.iter().filter(|word| {
+            let variable = word.starts_with("LEASECTL_") || word.starts_with("DATABASE_");
+            let flag = word.starts_with("--") && !matches!(word.as_str(), "--help" | "--version");
+            variable || flag
+        })
+    }
+
     /// Whether the help mentions a flag or variable by exactly this name.
     pub(crate) fn knows(&self, word: &str) -> bool {
         self.words.contains(word)
     }
 }
 
-/// The names in the first columns of the settings tables of `docs/operations.md`.
-pub(crate) fn documented() -> BTreeSet<String> {
+/// The words of the tables of `docs/operations.md`; none while it does not exist.
+pub(crate) fn documented() -> Option<BTreeSet<String>> {
+    if !files::top().join("docs/operations.md").exists() {
+        skip("docs/operations.md does not exist");
+        return None;
+    }
     let text = files::text("docs/operations.md");
-    words(
-        &text
-            .lines()
-            .filter(|line| line.starts_with('|'))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    )
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    Some(words(&rows.join("\n")))
 }
 
 /// Splits text into what could be a flag or a variable.
