@@ -13,6 +13,7 @@
 
 mod api;
 mod config;
+mod corpus;
 mod git;
 mod history;
 mod process;
@@ -27,6 +28,7 @@ mod wait;
 mod worker;
 
 pub use api::{Api, ApiBuilder, Reply};
+pub use corpus::{hostile_names, hostile_refs, hostile_refspecs, hostile_urls};
 pub use git::{Origin, noise};
 pub use history::History;
 pub use leasectl_embedded::Mode;
