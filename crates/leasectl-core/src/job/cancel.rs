@@ -18,11 +18,26 @@ pub enum CancelOutcome {
     NotFound,
 }
 
+/// How often a job is looked at that is just changing hands.
+const TRIES: u32 = 10;
+
 /// Cancels a job.
 ///
 /// # Errors
-/// When the database is away, or a handler is just committing and does not finish in two seconds.
+/// When the database is away.
 pub async fn cancel(database: &Database, id: JobId) -> Result<CancelOutcome, DatabaseError> {
+    for _ in 1..TRIES {
+        let outcome = try_cancel(database, id).await?;
+        match outcome {
+            // Claimed or released between two looks.
+            CancelOutcome::AlreadyFinished(state) if !state.is_finished() => {}
+            _ => return Ok(outcome),
+        }
+    }
+    try_cancel(database, id).await
+}
+
+async fn try_cancel(database: &Database, id: JobId) -> Result<CancelOutcome, DatabaseError> {
     let client = database.client().await?;
     let statement = client.prepare_cached(include_str!("cancel.sql")).await?;
     let Some(row) = client.query_opt(&statement, &[&id.as_uuid()]).await? else {

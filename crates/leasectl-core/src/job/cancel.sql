@@ -1,10 +1,11 @@
 -- Cancels a job: one that is not running ends at once, a running one is asked to stop.
--- $1 job id. Locks: the row FOR UPDATE, so it waits for a fence. Index: job_pkey.
--- Zero rows: there is no live job of that id.
+-- $1 job id. Locks: a job that is not running FOR UPDATE; a running one with a non-key lock only,
+-- which waits for no fence: nothing ends here, the owner will settle. Index: job_pkey.
+-- Zero rows: there is no live job of that id, or it was claimed or released in this very moment.
 with held as materialized (
-  select j.id, j.state from leasectl.job j where j.id = $1 for update
+  select j.id from leasectl.job j where j.id = $1 and j.state <> 'running' for update
 ), gone as (
-  delete from leasectl.job j where j.id = any (array(select id from held where state <> 'running'))
+  delete from leasectl.job j where j.id = any (array(select id from held)) and j.state <> 'running'
   returning j.*
 ), finished as (
   insert into leasectl.job_history
@@ -17,7 +18,7 @@ with held as materialized (
   returning repo_id, lane
 ), asked as (
   update leasectl.job j set cancel_requested = true
-   where j.id = any (array(select id from held where state = 'running'))
+   where j.id = $1 and j.state = 'running' and not exists (select from held)
   returning j.repo_id, j.lane
 )
 select repo_id, lane, true as ended from finished

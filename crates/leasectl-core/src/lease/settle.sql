@@ -2,43 +2,47 @@
 -- $1 owner, $2 job ids, $3 tokens, $4 outcomes (completed, failed, cancelled, released),
 -- $5 results, $6 errors, $7 seconds until the next attempt (null: there is none).
 -- Locks: the rows FOR UPDATE in the order of their ids, so it waits for fences and never deadlocks
--- with another settlement. Index: job_pkey.
+-- with another settlement. Index: job_pkey, once for each lease (see heartbeat.sql).
 -- A row that does not come back was not ours to settle: settled before, or lost.
-with input as materialized (
+with input as (
   select * from unnest($2::uuid[], $3::bigint[], $4::text[], $5::jsonb[], $6::jsonb[], $7::float8[])
     as i (id, token, outcome, result, error, retry_in)
-), held as materialized (
-  select j.id, j.lease_token as token, j.cancel_requested
-    from leasectl.job j
-   where j.id = any ($2::uuid[]) and j.state = 'running' and j.lease_owner = $1
-   order by j.id
-     for update
+   order by i.id
 ), ours as materialized (
-  -- A job that was asked to stop ends here, whatever its handler says.
-  select input.*, input.outcome in ('completed', 'cancelled') or held.cancel_requested
-                  or (input.outcome = 'failed' and input.retry_in is null) as final
-    from input join held using (id, token)
+  select input.*,
+         -- A job that was asked to stop ends here, whatever its handler says.
+         input.outcome in ('completed', 'cancelled') or held.cancel_requested
+           or (input.outcome = 'failed' and input.retry_in is null) as final
+    from input
+   cross join lateral (
+     select j.state, j.cancel_requested
+       from leasectl.job j
+      where j.id = input.id and j.lease_owner = $1 and j.lease_token = input.token
+      limit 1
+        for update) held
+   where held.state = 'running'
 ), gone as (
   delete from leasectl.job j
-   where j.id = any (array(select id from ours where final))
-  returning j.*
+   using ours
+   where ours.final and j.id = ours.id
+  returning j.*, ours.outcome as ended, ours.result, ours.error
 ), finished as (
   insert into leasectl.job_history
         (id, seq, repo_id, kind, lane, args, priority, state, not_before, created_at, attempt, max_attempts,
          owner, token, started_at, finished_at, outcome, progress, message, result, last_error, attempts)
-  select gone.id, seq, repo_id, kind, lane, args, priority,
-         case when outcome = 'completed' then 'completed'
-              when outcome = 'cancelled' or cancel_requested then 'cancelled'
+  select id, seq, repo_id, kind, lane, args, priority,
+         case when ended = 'completed' then 'completed'
+              when ended = 'cancelled' or cancel_requested then 'cancelled'
               else 'error' end,
          not_before, created_at, attempt, max_attempts,
          lease_owner, lease_token, lease_acquired_at, now(),
-         case when outcome = 'released' then 'cancelled' else outcome end,
-         progress, message, ours.result,
-         coalesce(ours.error,
-                  case when outcome = 'released'
+         case when ended = 'released' then 'cancelled' else ended end,
+         progress, message, result,
+         coalesce(error,
+                  case when ended = 'released'
                        then '{"code": "cancelled", "message": "the job was cancelled", "retryable": false}'::jsonb end),
          attempts
-    from gone join ours on ours.id = gone.id
+    from gone
   returning id, token, state, repo_id, lane
 ), continued as (
   update leasectl.job j
@@ -55,7 +59,7 @@ with input as materialized (
          lease_owner = null, lease_token = null, lease_acquired_at = null, lease_heartbeat_at = null,
          lease_expires_at = null, lease_stale_after = null, lease_heartbeat_interval = null
     from ours
-   where j.id = any (array(select id from ours where not final)) and j.id = ours.id
+   where not ours.final and j.id = ours.id
   returning j.id, ours.token, 'queued' as state, j.repo_id, j.lane
 ), settled as (
   select * from finished union all select * from continued

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leasectl_core::job::{self, CancelOutcome};
 use leasectl_core::kind::Lane;
 use leasectl_core::lease::{self, Beat, FenceError, Settled};
 
@@ -95,6 +96,20 @@ async fn settling_waits_for_the_fence_and_heartbeats_do_not() {
         settling.await.unwrap().unwrap()[0],
         Settled::Applied { .. }
     ));
+}
+
+#[tokio::test]
+async fn asking_a_job_to_stop_does_not_wait_for_its_fence() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let id = fixture.enqueue(repo, &FETCH, "").await.job_id;
+    let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
+    let fence = lease.fence();
+    let mut writer = fixture.client().await;
+    let fenced = fence.begin(&mut writer).await.unwrap();
+    let asked = job::cancel(&fixture.database, id).await.unwrap();
+    assert_eq!(asked, CancelOutcome::Requested);
+    fenced.commit().await.unwrap();
 }
 
 #[tokio::test]
