@@ -127,7 +127,7 @@ fn the_parts_of_a_url_are_told_apart() {
 fn the_other_side_is_given_the_path_that_git_would_give_it() {
     for (text, path) in [
         ("git@git.sr.ht:~user/r", "~user/r"),
-        ("git@example.com:~/work/r.git", "~/work/r.git"),
+        ("git@example.com:~/code/r.git", "~/code/r.git"),
         ("git@example.com:o/~r", "/o/~r"),
         (
             "git@example.com:My%20Project/caf%C3%A9",
