@@ -15,7 +15,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tokio::sync::Semaphore;
-use tracing::Instrument;
 
 use crate::problem::{Code, Problem};
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -47,24 +46,33 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
-    let span = tracing::info_span!(
-        "request", id = id.as_str(), method = %request.method(), path = request.uri().path()
-    );
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = async {
-        let response = answer.await.unwrap_or_else(|_panic| {
-            tracing::error!("a handler panicked");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        });
-        let took = started.elapsed();
-        tracing::debug!(status = response.status().as_u16(), ?took, "answered");
-        let status = response.status().as_str().to_owned();
-        metrics::histogram!("leasectl_http_request_seconds", "route" => route, "status" => status)
-            .record(took.as_secs_f64());
-        response
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let response = response.unwrap_or_else(|_panic| {
+        tracing::error!(request_id = id.as_str(), "a handler panicked");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    });
+    let status = response.status();
+    let took = started.elapsed();
+    tracing::debug!(request_id = id.as_str(), %method, path, %status, ?took, "answered");
+    if let Some(cause) = response
+        .extensions()
+        .get::<Problem>()
+        .and_then(Problem::cause)
+    {
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(request_id = id.as_str(), %method, path, cause, "a request failed");
+        } else {
+            tracing::warn!(
+                request_id = id.as_str(),
+                cause,
+                "the database is unavailable"
+            );
+        }
     }
-    .instrument(span)
-    .await;
+    let status = status.as_str().to_owned();
+    metrics::histogram!("leasectl_http_request_seconds", "route" => route, "status" => status)
+        .record(took.as_secs_f64());
     let mut response = Problem::render(response, id.as_str());
     add_headers(response.headers_mut(), &id);
     response

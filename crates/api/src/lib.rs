@@ -13,6 +13,7 @@ mod openapi;
 mod paging;
 pub mod problem;
 pub mod program;
+mod readiness;
 mod repo_ref;
 mod request_id;
 mod router;

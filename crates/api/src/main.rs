@@ -27,10 +27,16 @@ async fn start(arguments: Arguments) -> Result<(), ProgramError> {
     reason = "the one place that tells people why the program ended"
 )]
 fn report(error: &ProgramError) {
-    eprintln!("leasectl-api: {error}");
+    let mut said = error.to_string();
+    eprintln!("leasectl-api: {said}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        // Some errors name their cause themselves.
+        let next = error.to_string();
+        if !said.contains(&next) {
+            eprintln!("  because: {next}");
+        }
+        said = next;
         cause = error.source();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant.** A handler returns a [`Problem`]; only [`Problem::render`], called by the
 //! outermost layer, turns it into bytes, because only there the request's id is known. Nothing of
-//! a cause (SQL, paths, addresses) is in a problem: causes are logged beside the request id.
+//! a cause (SQL, paths, addresses) is rendered: that layer logs it beside the request's id.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -134,6 +134,7 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     suggestion: Option<String>,
+    cause: Option<String>,
 }
 
 /// The document that clients see, with media type `application/problem+json`.
@@ -170,6 +171,7 @@ impl Problem {
             status: code.status(),
             detail: detail.into(),
             suggestion: None,
+            cause: None,
         }
     }
 
@@ -192,23 +194,33 @@ impl Problem {
         self
     }
 
-    /// A fault of this service. The cause is logged here, with its chain, and told to nobody.
+    /// A fault of this service. The cause goes to the log only.
     pub fn internal(cause: &(dyn Error + 'static)) -> Self {
-        tracing::error!(cause = %chain(cause), "a request failed");
         Self::new(
             Code::Internal,
             "something went wrong here; the log knows this request's id",
         )
+        .caused_by(cause)
     }
 
-    /// The database is away. The cause is logged here and told to nobody.
+    /// The database is away. The cause goes to the log only.
     pub fn unavailable(cause: &(dyn Error + 'static)) -> Self {
-        tracing::warn!(cause = %chain(cause), "the database is unavailable");
         Self::new(
             Code::DatabaseUnavailable,
             "the database does not answer; nothing was changed unless the request was already \
              under way, so asking again is safe",
         )
+        .caused_by(cause)
+    }
+
+    fn caused_by(mut self, cause: &(dyn Error + 'static)) -> Self {
+        self.cause = Some(chain(cause));
+        self
+    }
+
+    /// The cause, for the log only.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// What a layer that knows no problems answered, as a problem.
@@ -345,14 +357,23 @@ mod tests {
         );
     }
 
-    #[test]
-    fn unavailability_says_when_to_come_back_and_keeps_its_cause_to_itself() {
+    #[tokio::test]
+    async fn a_cause_is_kept_for_the_log_and_told_to_nobody() {
         let cause = std::io::Error::other("host 10.0.0.7 password=hunter2");
-        let response = Problem::render(Problem::unavailable(&cause).into_response(), "r");
-        assert_eq!(response.status(), 503);
-        assert_eq!(response.headers()[RETRY_AFTER], "1");
-        assert!(!format!("{:?}", Problem::unavailable(&cause)).contains("hunter2"));
-        assert!(!format!("{:?}", Problem::internal(&cause)).contains("hunter2"));
+        for (problem, status) in [
+            (Problem::unavailable(&cause), 503),
+            (Problem::internal(&cause), 500),
+        ] {
+            assert!(
+                problem
+                    .cause()
+                    .is_some_and(|cause| cause.contains("10.0.0.7"))
+            );
+            let response = Problem::render(problem.into_response(), "r");
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+            assert!(!json(response).await.to_string().contains("hunter2"));
+        }
     }
 
     #[test]

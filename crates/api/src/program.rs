@@ -36,7 +36,7 @@ pub enum ProgramError {
     #[error("cannot set up the measurements")]
     Metrics(#[from] MetricsError),
     /// There is no database to work with.
-    #[error("cannot open the database")]
+    #[error(transparent)]
     Database(#[from] OpenError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]

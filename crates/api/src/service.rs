@@ -12,6 +12,8 @@ use leasectl_service::MetricsHandle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::readiness::Readiness;
+
 /// How many event streams are open at once.
 const MAX_STREAMS: usize = 64;
 
@@ -35,6 +37,8 @@ pub struct Parts {
     pub stopping: CancellationToken,
     /// Places for event streams.
     pub streams: Arc<Semaphore>,
+    /// What the last probe found.
+    pub(crate) readiness: Readiness,
 }
 
 impl Service {
@@ -57,6 +61,7 @@ impl Service {
             metrics,
             stopping,
             streams,
+            readiness: Readiness::default(),
         }))
     }
 

@@ -1,21 +1,15 @@
 //! Probes, measurements and the API's own description.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use leasectl_core::migrations;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::openapi::Problems;
 use crate::problem::{Code, Problem};
 use crate::service::Service;
-
-/// The time in which the database must answer a probe.
-const PROBE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The answer to a probe.
 #[derive(Serialize, ToSchema)]
@@ -45,15 +39,7 @@ pub(crate) async fn readyz(State(service): State<Service>) -> Result<Json<Health
             "this process is shutting down",
         ));
     }
-    let pending = tokio::time::timeout(PROBE_DEADLINE, migrations::pending(&service.database))
-        .await
-        .map_err(|elapsed| Problem::unavailable(&elapsed))??;
-    if pending.newer.is_some() || !pending.pending.is_empty() {
-        return Err(Problem::new(
-            Code::MigrationsPending,
-            "the database's schema is not this program's; run worker migrate, or update it",
-        ));
-    }
+    service.readiness.of(&service.database).await?;
     Ok(Json(Health { status: "ok" }))
 }
 

@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
-use leasectl_embedded::scratch;
+use leasectl_embedded::Mode;
+use leasectl_embedded::scratch::{self, ScratchServer, ScratchSettings};
 
 /// The program with an environment of its own.
 fn program() -> Command {
@@ -37,7 +38,11 @@ struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let mut child = command.env("DATABASE_URL", database()).spawn().unwrap();
+        Self::over(&database(), command)
+    }
+
+    fn over(url: &str, command: &mut Command) -> Self {
+        let mut child = command.env("DATABASE_URL", url).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut text = String::new();
         let address = loop {
@@ -165,4 +170,26 @@ fn the_first_line_is_the_same_in_text_logs() {
     let running = Running::start(&mut command);
     assert!(running.get("/healthz", "").starts_with("HTTP/1.0 200"));
     assert_eq!(running.terminate().0, Some(0));
+}
+
+#[test]
+fn a_cause_is_in_the_log_under_the_requests_id_and_nowhere_else() {
+    let server = ScratchServer::start(ScratchSettings::new()).unwrap();
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0"]);
+    let running = Running::over(&server.url(), &mut command);
+    server.stop(Mode::Immediate).unwrap();
+    let answer = running.get("/v1/jobs", "X-Request-Id: find-me\r\n");
+    assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
+    assert!(
+        answer.contains("find-me") && !answer.contains("connect"),
+        "{answer}"
+    );
+    let (code, log) = running.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    let line = log
+        .lines()
+        .find(|line| line.contains("find-me"))
+        .unwrap_or_default();
+    assert!(line.contains("cause"), "{log}");
 }
