@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use leasectl_core::database::Database;
 use leasectl_core::job::{EnqueueRequest, Enqueued, NotBefore, enqueue};
-use leasectl_core::kind::{ArgType, ArgsError, CanonicalArgs, KindSpec, Kinds, Priority};
+use leasectl_core::kind::{ArgType, ArgsError, CanonicalArgs, KindSpec, Kinds, Lane, Priority};
 use leasectl_core::time::Timestamp;
+use leasectl_core::wakeup;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -90,6 +92,7 @@ pub(super) async fn run(context: &Context, args: &EnqueueArgs) -> Result<(), Com
             "the database accepted no job",
         ));
     };
+    wake(&database.database, kind.lane).await;
     if args.wait {
         if !args.json {
             context.output().line(job.job_id.to_string())?;
@@ -97,6 +100,18 @@ pub(super) async fn run(context: &Context, args: &EnqueueArgs) -> Result<(), Com
         return wait::until_done(context, &database.database, job.job_id, args.json).await;
     }
     report(context, args, job)
+}
+
+/// Tells idle workers, so that they need not wait for their next poll. The job is accepted all the
+/// same if this fails.
+async fn wake(database: &Database, lane: Lane) {
+    let told = match database.client().await {
+        Ok(client) => wakeup::announce(&client, &[lane]).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "no wakeup was sent; the next poll finds the job");
+    }
 }
 
 fn report(context: &Context, args: &EnqueueArgs, job: &Enqueued) -> Result<(), CommandError> {
