@@ -55,10 +55,6 @@ impl Environment {
     /// # Errors
     /// When a variable has a value that makes no sense.
     pub fn read() -> Result<Self, EnvironmentError> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the module that reads it"
-        )]
         Self::of(env::vars_os())
     }
 

@@ -121,6 +121,17 @@ impl Context {
         }
     }
 
+    /// The database in words, without its password.
+    #[must_use]
+    pub fn describe(&self, database: &OpenDatabase) -> String {
+        match self.settings.database.data_dir() {
+            Ok(folder) if self.settings.database.database_url().is_none() => {
+                format!("embedded PostgreSQL in {}", folder.display())
+            }
+            Ok(_) | Err(_) => database.describe(),
+        }
+    }
+
     async fn open_as(
         &self,
         usage: Use,

@@ -7,8 +7,9 @@ use leasectl_core::job::{
 };
 use serde_json::json;
 
-use super::output::Column::{Number, Text, Whole};
-use super::{CommandError, Context, Exit, Grid, RepoArg, Style, Tone, age, cell, moment, progress};
+use super::{
+    Column, CommandError, Context, Exit, Grid, RepoArg, Style, Tone, age, cell, moment, progress,
+};
 
 /// What `worker job` can do.
 #[derive(Debug, Subcommand)]
@@ -189,13 +190,13 @@ fn state_tone(state: PublicState) -> Tone {
 
 fn render_list(jobs: &[JobView], style: Style) -> String {
     let mut grid = Grid::new(&[
-        Whole("ID"),
-        Text("REPO"),
-        Text("KIND"),
-        Text("STATE"),
-        Number("ATTEMPT"),
-        Whole("CREATED"),
-        Text("MESSAGE"),
+        Column::whole("ID"),
+        Column::text("REPO"),
+        Column::whole("KIND"),
+        Column::whole("STATE"),
+        Column::number("ATTEMPT").extra(),
+        Column::whole("CREATED").extra(),
+        Column::text("MESSAGE").extra(),
     ]);
     for job in jobs {
         grid.row(vec![
@@ -222,14 +223,14 @@ fn summary(job: &JobView) -> String {
         (Some(seen), _) if job.state == PublicState::Running => {
             progress(seen.done, seen.total, &seen.unit)
         }
-        (_, Some(message)) => message.clone(),
-        (_, None) => String::new(),
+        (_, Some(message)) if job.state != PublicState::Completed => message.clone(),
+        (_, Some(_) | None) => String::new(),
     }
 }
 
 /// One job as lines of `name  value`, then its attempts.
 fn render(job: &JobView, style: Style) -> String {
-    let mut facts = Grid::new(&[Whole("JOB"), Text("")]);
+    let mut facts = Grid::new(&[Column::whole(""), Column::text("")]);
     let mut fact = |name: &str, value: String| {
         if !value.is_empty() {
             facts.row(vec![cell(name), cell(value)]);
@@ -287,13 +288,13 @@ fn render(job: &JobView, style: Style) -> String {
 
 fn render_attempts(job: &JobView, style: Style) -> String {
     let mut grid = Grid::new(&[
-        Number("ATTEMPT"),
-        Text("OWNER"),
-        Number("TOKEN"),
-        Whole("STARTED"),
-        Number("TOOK"),
-        Text("OUTCOME"),
-        Text("ERROR"),
+        Column::number("ATTEMPT"),
+        Column::text("OWNER"),
+        Column::number("TOKEN"),
+        Column::whole("STARTED").extra(),
+        Column::number("TOOK").extra(),
+        Column::whole("OUTCOME"),
+        Column::text("ERROR"),
     ]);
     for attempt in &job.attempts {
         let took = attempt

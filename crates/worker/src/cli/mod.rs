@@ -17,6 +17,7 @@ mod repo_path;
 mod repo_ref;
 mod run;
 mod status;
+mod table;
 mod values;
 mod wait;
 mod words;
@@ -31,11 +32,12 @@ pub use concurrency::{ConcurrencyArg, ConcurrencyError};
 pub use context::{Context, ForChildren};
 pub use error::{CommandError, Exit, with_causes};
 pub(crate) use interrupt::interrupted;
-pub use output::{Cell, Column, Grid, Output, Style, Tone, cell, plain};
+pub use output::{Output, Style};
 pub(crate) use repo_path::failed as clone_failed;
 pub use repo_ref::{RepoArg, RepoArgError};
 pub use run::RunArgs;
 pub(crate) use status::render as render_status;
+pub use table::{Cell, Column, Grid, Tone, cell, plain};
 pub use values::{ByteSize, ByteSizeError, DeathGrace, PositiveDurationError, positive_duration};
 pub(crate) use wait::{bar as progress_bar, now as describe_job};
 pub(crate) use words::{age, moment, progress};
@@ -148,14 +150,14 @@ impl Cli {
     /// When the command fails; see [`CommandError`].
     pub async fn execute(self, environment: Environment) -> Result<(), CommandError> {
         let context = Context::new(self.shared, environment);
-        let command = match self.command {
-            // These two end their work in order themselves.
-            Command::Run(args) => return run::run(&context, &args).await,
-            Command::Demo(args) => return crate::demo::run(&context, &args).await,
-            command => command,
-        };
+        // These two end their work in order themselves.
+        let ends_itself = matches!(self.command, Command::Run(_) | Command::Demo(_));
+        let working = self.command.execute(&context);
+        if ends_itself {
+            return working.await;
+        }
         tokio::select! {
-            outcome = command.execute(&context) => outcome,
+            outcome = working => outcome,
             // What the command held is let go, such as its share of the embedded database.
             () = interrupted() => Err(CommandError::silent(Exit::Interrupted)),
         }

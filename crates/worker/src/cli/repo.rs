@@ -7,10 +7,9 @@ use leasectl_core::repository::{self, Branch, RemoveOutcome, Repository};
 use leasectl_remote::RepoName;
 use serde_json::json;
 
-use super::output::Column::{Number, Text, Whole};
 use super::repo_path::{self, PathArgs};
 use super::{
-    CommandError, Context, Exit, Grid, RepoArg, Style, age, cell, moment, positive_duration,
+    Column, CommandError, Context, Exit, Grid, RepoArg, Style, age, cell, moment, positive_duration,
 };
 
 /// What `worker repo` can do.
@@ -125,12 +124,12 @@ async fn list(context: &Context, args: &ListArgs) -> Result<(), CommandError> {
         return Ok(());
     }
     let mut grid = Grid::new(&[
-        Whole("ID"),
-        Text("NAME"),
-        Text("DEFAULT"),
-        Text("FETCHED"),
-        Number("EVERY"),
-        Text("URL"),
+        Column::whole("ID"),
+        Column::text("NAME"),
+        Column::text("DEFAULT").extra(),
+        Column::whole("FETCHED").extra(),
+        Column::number("EVERY").extra(),
+        Column::text("URL").extra(),
     ]);
     for repository in &page.items {
         grid.row(vec![
@@ -198,7 +197,7 @@ async fn remove(context: &Context, args: &RemoveArgs) -> Result<(), CommandError
 }
 
 fn render(repository: &Repository, branches: &[Branch], style: Style) -> String {
-    let mut facts = Grid::new(&[Whole("REPOSITORY"), Text("")]);
+    let mut facts = Grid::new(&[Column::whole(""), Column::text("")]);
     let mut fact = |name: &str, value: String| {
         if !value.is_empty() {
             facts.row(vec![cell(name), cell(value)]);
@@ -226,7 +225,12 @@ fn render(repository: &Repository, branches: &[Branch], style: Style) -> String 
     );
     let mut text = facts.render(style);
     if !branches.is_empty() {
-        let mut grid = Grid::new(&[Text("BRANCH"), Whole("HEAD"), Text("STATE"), Whole("SEEN")]);
+        let mut grid = Grid::new(&[
+            Column::text("BRANCH"),
+            Column::whole("HEAD"),
+            Column::text("STATE"),
+            Column::whole("SEEN").extra(),
+        ]);
         for branch in branches {
             grid.row(vec![
                 cell(&branch.name),

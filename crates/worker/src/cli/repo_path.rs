@@ -87,7 +87,14 @@ pub(crate) fn failed(error: &RepoError) -> CommandError {
         | RepoError::TimedOut { .. }
         | RepoError::AuthFailed { .. } => Exit::Unavailable,
         RepoError::InvalidArgument { .. } | RepoError::AddressRefused { .. } => Exit::Usage,
-        _ => Exit::Failed,
+        RepoError::ToolMissing { .. }
+        | RepoError::TooLarge { .. }
+        | RepoError::DiskFull
+        | RepoError::Corrupt { .. }
+        | RepoError::Busy { .. }
+        | RepoError::Cache { .. }
+        | RepoError::Child { .. }
+        | _ => Exit::Failed,
     };
     CommandError::new(exit, with_causes(error))
 }

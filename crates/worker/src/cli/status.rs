@@ -7,9 +7,9 @@ use leasectl_core::status::{Status, status};
 use leasectl_core::time::Timestamp;
 use tokio::time::MissedTickBehavior;
 
-use super::output::Column::{Number, Text};
 use super::{
-    CommandError, Context, Grid, RepoArg, Style, Tone, age, cell, positive_duration, progress,
+    Column, CommandError, Context, Grid, RepoArg, Style, Tone, age, cell, positive_duration,
+    progress,
 };
 
 /// Arguments of `worker status`.
@@ -94,14 +94,14 @@ fn workers(seen: &Status, style: Style) -> String {
         return "no workers; start one with worker run".to_owned();
     }
     let mut grid = Grid::new(&[
-        Text("WORKER"),
-        Text("STATE"),
-        Number("HEARTBEAT"),
-        Number("UP"),
-        Number("LEASES"),
-        Text("KINDS"),
-        Text("LIVENESS"),
-        Text("VERSION"),
+        Column::text("WORKER"),
+        Column::whole("STATE"),
+        Column::number("HEARTBEAT"),
+        Column::number("UP").extra(),
+        Column::number("LEASES"),
+        Column::text("KINDS"),
+        Column::whole("LIVENESS").extra(),
+        Column::whole("VERSION").extra(),
     ]);
     for worker in &seen.workers {
         let kinds: Vec<String> = worker
@@ -128,15 +128,15 @@ fn leases(seen: &Status, style: Style) -> String {
         return "no leases".to_owned();
     }
     let mut grid = Grid::new(&[
-        Text("LEASE"),
-        Text("REPO"),
-        Text("OWNER"),
-        Text("STATE"),
-        Number("TOKEN"),
-        Number("ATTEMPT"),
-        Number("HEARTBEAT"),
-        Number("EXPIRES"),
-        Text("PROGRESS"),
+        Column::whole("LEASE"),
+        Column::text("REPO").extra(),
+        Column::text("OWNER"),
+        Column::whole("STATE"),
+        Column::number("TOKEN"),
+        Column::number("ATTEMPT").extra(),
+        Column::number("HEARTBEAT"),
+        Column::number("EXPIRES"),
+        Column::text("PROGRESS"),
     ]);
     for lease in &seen.leases {
         let done = lease
@@ -163,13 +163,13 @@ fn queue(seen: &Status, style: Style) -> String {
         return "the queue is empty".to_owned();
     }
     let mut grid = Grid::new(&[
-        Text("QUEUE"),
-        Number("QUEUED"),
-        Number("SCHEDULED"),
-        Number("WAITING"),
-        Number("RUNNING"),
-        Number("ERROR 24H"),
-        Number("OLDEST"),
+        Column::whole("QUEUE"),
+        Column::number("QUEUED"),
+        Column::number("SCHEDULED"),
+        Column::number("WAITING"),
+        Column::number("RUNNING"),
+        Column::number("ERROR 24H"),
+        Column::number("OLDEST"),
     ]);
     for kind in &seen.queue {
         let errors = cell(kind.error_24h);

@@ -140,9 +140,16 @@ pub(crate) fn now(job: &JobView) -> String {
     if let Some(lease) = &job.lease {
         text.push_str(&format!(" on {} (token {})", lease.owner, lease.token));
     }
-    if let Some(seen) = &job.progress {
-        text.push_str(": ");
-        text.push_str(&progress(seen.done, seen.total, &seen.unit));
+    if job.state == PublicState::Running {
+        let counted = job.progress.as_ref();
+        let doing = [
+            job.message.clone(),
+            counted.map(|seen| progress(seen.done, seen.total, &seen.unit)),
+        ];
+        for part in doing.iter().flatten() {
+            text.push_str(": ");
+            text.push_str(part);
+        }
     }
     if job.state == PublicState::Queued
         && let Some(error) = &job.last_error

@@ -7,7 +7,14 @@ use leasectl_core::time::BootInstant;
 use super::follow::{enqueue_fetch, result_line, succeeded, until};
 use super::stage::{HEARTBEAT, POLL, STALE_AFTER, Stage};
 use super::story::Story;
-use crate::cli::{CommandError, Exit, age};
+use crate::cli::{CommandError, Exit, progress};
+
+/// The owner that is to die, and how far it came.
+struct Victim {
+    owner: String,
+    token: i64,
+    reached: String,
+}
 
 /// Lets the lease's owner die in mid-job and follows the job to its end.
 pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(), CommandError> {
@@ -39,8 +46,8 @@ pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(),
         ));
     };
     story.tell(&format!(
-        "taken over after {}: {} has attempt {} with token {} (was {})",
-        age(takeover),
+        "taken over after {:.2}s: {} has attempt {} with token {} (was {})",
+        takeover.as_secs_f64(),
         heir.owner,
         job.attempt,
         heir.token,
@@ -67,14 +74,19 @@ async fn until_in_the_middle(
     stage: &mut Stage,
     story: &mut Story<'_>,
     id: JobId,
-) -> Result<LeaseView, CommandError> {
+) -> Result<Victim, CommandError> {
     let job = until(stage, story, id, None, |job| {
         let counted = job.progress.as_ref();
         lease(job).is_some() && counted.is_some_and(|seen| seen.done > 0 && seen.unit != "steps")
     })
     .await?;
-    if let Some(lease) = lease(&job) {
-        return Ok(lease.clone());
+    if let (Some(lease), Some(seen)) = (lease(&job), &job.progress) {
+        let reached = progress(seen.done, seen.total, &seen.unit);
+        return Ok(Victim {
+            owner: lease.owner.clone(),
+            token: lease.token,
+            reached,
+        });
     }
     succeeded(&job)?;
     Err(CommandError::new(
@@ -87,7 +99,7 @@ async fn until_in_the_middle(
 async fn kill(
     stage: &mut Stage,
     story: &mut Story<'_>,
-    victim: &LeaseView,
+    victim: &Victim,
 ) -> Result<BootInstant, CommandError> {
     let Some(worker) = stage.worker(&victim.owner) else {
         return Err(CommandError::new(
@@ -105,8 +117,8 @@ async fn kill(
         CommandError::new(Exit::Failed, format!("cannot kill worker {pid}: {error}"))
     })?;
     story.tell(&format!(
-        "killed worker {pid} with SIGKILL; it held token {}",
-        victim.token
+        "killed worker {pid} with SIGKILL at {}; it held token {}",
+        victim.reached, victim.token
     ))?;
     Ok(killed_at)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use leasectl_core::ids::JobId;
 use leasectl_core::job::{self, EnqueueRequest, JobView, PublicState, enqueue};
 use leasectl_core::kind::{FETCH, Kinds};
+use leasectl_core::wakeup;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
@@ -22,6 +23,10 @@ pub(crate) async fn enqueue_fetch(stage: &Stage) -> Result<JobId, CommandError> 
         .map_err(|error| CommandError::caused(Exit::Failed, &error))?;
     let request = EnqueueRequest::new(stage.repository().id, &FETCH, args);
     let accepted = enqueue(stage.database(), &[request]).await?;
+    // A hint that saves the workers' next poll; the job is found without it.
+    if let Ok(client) = stage.database().client().await {
+        drop(wakeup::announce(&client, &[FETCH.lane]).await);
+    }
     let first = accepted.first();
     first
         .map(|job| job.job_id)
@@ -45,10 +50,10 @@ pub(crate) async fn until(
         let job = job::find(stage.database(), id)
             .await?
             .ok_or_else(|| CommandError::new(Exit::Failed, format!("job {id} is gone")))?;
-        story.progress(&describe_job(&job))?;
         if enough(&job) || job.state.is_finished() {
             return Ok(job);
         }
+        story.progress(&describe_job(&job))?;
         if let Some(fallen) = stage.fallen_worker(killed) {
             return Err(CommandError::new(Exit::Failed, fallen));
         }

@@ -7,6 +7,7 @@
 //! this process goes away, however it goes.
 
 mod crash;
+mod facade;
 mod follow;
 mod plain;
 mod process;
@@ -48,7 +49,7 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Result<(), CommandError>
     story.pause();
     stage.clear(&mut story).await;
     played?;
-    story.say("done: what was accepted was done, once, under a lease")
+    story.say("done: the accepted job was carried out under a lease and recorded")
 }
 
 async fn play(

@@ -49,7 +49,7 @@ pub(crate) enum SourceError {
 }
 
 /// One ref: its full name and its object.
-type Ref = (String, String);
+pub(crate) type Ref = (String, String);
 
 impl Source {
     /// The repository that `start` lies in, found by walking up.
@@ -91,6 +91,11 @@ impl Source {
             common_dir,
             git_dir,
         }))
+    }
+
+    /// Whether the history of it is cut off, as in most clones of CI systems.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.common_dir.join("shallow").is_file()
     }
 
     /// A short name for it, from its folder.
@@ -157,9 +162,12 @@ impl Source {
 /// What a [`Source`] offers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Refs {
-    refs: Vec<Ref>,
-    head: Option<String>,
-    branch: Option<String>,
+    /// Branches and tags.
+    pub(crate) refs: Vec<Ref>,
+    /// The commit that is checked out.
+    pub(crate) head: Option<String>,
+    /// The branch that is checked out, by its full name.
+    pub(crate) branch: Option<String>,
 }
 
 impl Refs {
@@ -169,87 +177,6 @@ impl Refs {
             .iter()
             .any(|(name, _)| name.starts_with("refs/heads/"))
     }
-
-    /// The branch that is the default, and all refs; a detached head becomes the branch `main`.
-    fn offered(&self) -> (String, Vec<Ref>) {
-        const FALLBACK: &str = "refs/heads/main";
-        let mut refs = self.refs.clone();
-        let known = |name: &str| self.refs.iter().any(|(known, _)| known == name);
-        if let Some(branch) = &self.branch
-            && known(branch)
-        {
-            return (branch.clone(), refs);
-        }
-        if let Some(head) = &self.head
-            && !known(FALLBACK)
-        {
-            refs.push((FALLBACK.to_owned(), head.clone()));
-        }
-        refs.sort();
-        (FALLBACK.to_owned(), refs)
-    }
-}
-
-/// A bare repository that offers a source's branches and tags and borrows its objects: nothing
-/// else of the source can be reached through it, and it belongs to this user.
-#[derive(Debug)]
-pub(crate) struct Facade {
-    /// The bare repository.
-    pub(crate) git_dir: PathBuf,
-}
-
-impl Facade {
-    /// Makes it at `git_dir`, which does not exist yet.
-    pub(crate) fn make(
-        source: &Source,
-        refs: &Refs,
-        git_dir: PathBuf,
-    ) -> Result<Self, SourceError> {
-        let (head, offered) = refs.offered();
-        let sha256 = offered.iter().any(|(_, object)| object.len() == 64);
-        let config = if sha256 {
-            "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
-        } else {
-            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
-        };
-        let packed: String = offered
-            .iter()
-            .map(|(name, object)| format!("{object} {name}\n"))
-            .collect();
-        let objects = source.common_dir.join("objects");
-        for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
-            let path = git_dir.join(folder);
-            fs::create_dir_all(&path).map_err(|source| SourceError::Io { path, source })?;
-        }
-        write(&git_dir.join("config"), config)?;
-        write(&git_dir.join("HEAD"), &format!("ref: {head}\n"))?;
-        write(&git_dir.join("packed-refs"), &packed)?;
-        write(
-            &git_dir.join("objects/info/alternates"),
-            &format!("{}\n", objects.display()),
-        )?;
-        if let Ok(shallow) = fs::read_to_string(source.common_dir.join("shallow")) {
-            write(&git_dir.join("shallow"), &shallow)?;
-        }
-        Ok(Self { git_dir })
-    }
-
-    /// Bytes that its objects take on disk, which is about what a clone receives.
-    pub(crate) async fn bytes(&self) -> Result<u64, SourceError> {
-        let size = git(
-            &self.git_dir,
-            &["rev-list", "--disk-usage", "--objects", "--all"],
-        )
-        .await?;
-        Ok(size.trim().parse().unwrap_or(0))
-    }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), SourceError> {
-    fs::write(path, text).map_err(|source| SourceError::Io {
-        path: path.to_path_buf(),
-        source,
-    })
 }
 
 fn is_git_dir(folder: &Path) -> bool {
@@ -339,31 +266,5 @@ mod tests {
         fs::write(home.path().join(".git"), "gitdir: /no/such/folder\n").unwrap();
         let error = Source::around(home.path()).unwrap_err();
         assert!(matches!(error, SourceError::BrokenLink(_)), "{error}");
-    }
-
-    #[test]
-    fn a_detached_head_is_offered_as_a_branch() {
-        let refs = Refs {
-            refs: Vec::new(),
-            head: Some("1".repeat(40)),
-            branch: None,
-        };
-        assert!(!refs.has_branches());
-        let (head, offered) = refs.offered();
-        assert_eq!(head, "refs/heads/main");
-        assert_eq!(offered, [("refs/heads/main".to_owned(), "1".repeat(40))]);
-    }
-
-    #[test]
-    fn the_checked_out_branch_stays_the_default() {
-        let refs = Refs {
-            refs: vec![("refs/heads/dev".to_owned(), "1".repeat(40))],
-            head: Some("1".repeat(40)),
-            branch: Some("refs/heads/dev".to_owned()),
-        };
-        assert_eq!(
-            refs.offered(),
-            ("refs/heads/dev".to_owned(), refs.refs.clone())
-        );
     }
 }

@@ -13,8 +13,9 @@ use leasectl_service::OpenDatabase;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::facade::{FILLER, Facade};
 use super::process::{WorkerCommand, WorkerProcess};
-use super::source::{Facade, Refs, Source, SourceError};
+use super::source::{Refs, Source};
 use super::story::Story;
 use crate::cli::{ByteSize, CommandError, Context, Exit, RepoArg, clone_failed};
 use crate::config::ALLOW_LOCAL;
@@ -30,8 +31,8 @@ pub(crate) const STALE_AFTER: Duration = Duration::from_millis(1_500);
 pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// How long a transfer should last so that there is a middle of it to die in.
 const TRANSFER: Duration = Duration::from_secs(7);
-/// Slower than this, and the handshake alone takes longer than anybody wants to wait.
-const SLOWEST_BYTES_PER_SECOND: u64 = 256;
+/// What arrives in so few pieces that there is no middle to die in.
+const TINY_BYTES: u64 = 192 * 1024;
 
 /// The demo's surroundings.
 pub(crate) struct Stage {
@@ -67,7 +68,7 @@ impl Stage {
             Some(RepoArg::Id(_) | RepoArg::Name(_) | RepoArg::Url(_)) => None,
         };
         let database = context.open().await?;
-        story.tell(&format!("database ready: {}", database.describe()))?;
+        story.tell(&format!("database ready: {}", context.describe(&database)))?;
         story.took("database ready", story.elapsed());
         let clones = context.clones_with(Locality::AllowLocal)?;
         let mut stage = Setting {
@@ -77,7 +78,7 @@ impl Stage {
             folder: &folder,
         };
         let (repository, served, only_for_the_demo) = match (local, wanted, crash) {
-            (Some(source), _, false) => stage.local(&source).await?,
+            (Some(source), _, false) => stage.local(&source, story).await?,
             (Some(source), _, true) => stage.served(&source, story).await?,
             (None, Some(wanted), false) => (stage.elsewhere(wanted).await?, None, false),
             (None, Some(wanted), true) => {
@@ -230,13 +231,17 @@ type Placed = (Repository, Option<LocalRemote>, bool);
 
 impl Setting<'_> {
     /// A repository on this machine, as it is, by its path.
-    async fn local(&mut self, source: &Source) -> Result<Placed, CommandError> {
+    async fn local(
+        &mut self,
+        source: &Source,
+        story: &mut Story<'_>,
+    ) -> Result<Placed, CommandError> {
         let refs = source.refs().await?;
-        if refs.has_branches() {
+        if refs.has_branches() && !source.is_shallow() {
             let repository = self.register(&source.folder.to_string_lossy()).await?;
             return Ok((repository, None, false));
         }
-        let facade = self.facade(source, &refs)?;
+        let facade = self.facade(source, &refs, story).await?;
         let repository = self.register(&facade.git_dir.to_string_lossy()).await?;
         Ok((repository, None, true))
     }
@@ -248,8 +253,15 @@ impl Setting<'_> {
         story: &mut Story<'_>,
     ) -> Result<Placed, CommandError> {
         let refs = source.refs().await?;
-        let facade = self.facade(source, &refs)?;
-        let bytes = facade.bytes().await?;
+        let mut facade = self.facade(source, &refs, story).await?;
+        let mut bytes = facade.bytes().await?;
+        if bytes < TINY_BYTES {
+            facade.fill(&self.folder.path().join("filler")).await?;
+            bytes = facade.bytes().await?;
+            story.tell(&format!(
+                "the repository is tiny: a branch {FILLER} of random data is added to what is served"
+            ))?;
+        }
         let bytes_per_second = rate(bytes);
         let options = ServeOptions {
             bytes_per_second: Some(bytes_per_second),
@@ -312,13 +324,22 @@ impl Setting<'_> {
         Ok(Source::around(ready.path())?)
     }
 
-    fn facade(&self, source: &Source, refs: &Refs) -> Result<Facade, SourceError> {
+    async fn facade(
+        &self,
+        source: &Source,
+        refs: &Refs,
+        story: &mut Story<'_>,
+    ) -> Result<Facade, CommandError> {
         let git_dir = self
             .folder
             .path()
             .join("demo")
             .join(format!("{}.git", source.name()));
-        Facade::make(source, refs, git_dir)
+        if source.is_shallow() {
+            story
+                .tell("this clone is shallow: its newest state stands in for it, as one commit")?;
+        }
+        Ok(Facade::make(source, refs, git_dir).await?)
     }
 
     async fn register(&self, url: &str) -> Result<Repository, CommandError> {
@@ -345,7 +366,7 @@ fn here() -> Result<Source, CommandError> {
 
 /// How fast to serve so many bytes.
 fn rate(bytes: u64) -> u64 {
-    (bytes / TRANSFER.as_secs()).max(SLOWEST_BYTES_PER_SECOND)
+    bytes / TRANSFER.as_secs()
 }
 
 #[cfg(test)]
@@ -354,11 +375,10 @@ mod tests {
 
     #[test]
     fn a_transfer_lasts_seconds_however_large_the_repository_is() {
-        for bytes in [10_000, 3_000_000, 4_000_000_000_u64] {
+        for bytes in [TINY_BYTES, 3_000_000, 4_000_000_000_u64] {
             let seconds = bytes / rate(bytes);
             assert!((5..=8).contains(&seconds), "{bytes} bytes take {seconds} s");
         }
-        assert_eq!(rate(100), SLOWEST_BYTES_PER_SECOND);
     }
 
     #[test]

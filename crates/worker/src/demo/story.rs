@@ -79,7 +79,7 @@ impl<'a> Story<'a> {
 
     /// All steps and how long they took, as a table.
     pub(crate) fn timings(&mut self) -> Result<(), CommandError> {
-        let mut grid = Grid::new(&[Column::Text("STEP"), Column::Number("TIME")]);
+        let mut grid = Grid::new(&[Column::text("STEP"), Column::number("TIME")]);
         for (step, duration) in &self.timings {
             grid.row(vec![cell(step), cell(age(*duration))]);
         }

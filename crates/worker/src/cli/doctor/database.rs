@@ -39,7 +39,7 @@ pub(super) async fn checks(context: &Context) -> (Vec<Check>, Option<Database>) 
             return (vec![Check::fail("database", said, advice)], None);
         }
     };
-    let place = opened.describe();
+    let place = context.describe(&opened);
     let database = opened.database;
     let session = match ask(&database).await {
         Ok(session) => session,
@@ -49,11 +49,9 @@ pub(super) async fn checks(context: &Context) -> (Vec<Check>, Option<Database>) 
             return (vec![Check::fail("database", detail, advice)], None);
         }
     };
+    let millis = session.round_trip.as_secs_f64() * 1_000.0;
     let mut checks = vec![
-        Check::ok(
-            "database",
-            format!("{place}, answers in {}", age(session.round_trip)),
-        ),
+        Check::ok("database", format!("{place}, answers in {millis:.1} ms")),
         version(&session),
         durability(&session),
         clock(&session),

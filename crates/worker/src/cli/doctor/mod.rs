@@ -10,8 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::output::Column::Text;
-use super::{CommandError, Context, Exit, Grid, Style, Tone, cell};
+use super::{Column, CommandError, Context, Exit, Grid, Style, Tone, cell};
 
 /// Arguments of `worker doctor`.
 #[derive(Debug, Args)]
@@ -135,10 +134,10 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<(), Comm
 
 fn render(checks: &[Check], style: Style) -> String {
     let mut grid = Grid::new(&[
-        Text("CHECK"),
-        Text("STATUS"),
-        Text("FOUND"),
-        Text("WHAT TO DO"),
+        Column::text("CHECK"),
+        Column::whole("STATUS"),
+        Column::text("FOUND"),
+        Column::text("WHAT TO DO"),
     ]);
     for check in checks {
         let tone = match check.status {
