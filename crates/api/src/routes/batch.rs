@@ -40,6 +40,7 @@ pub(crate) struct AcceptedBatch {
 
 /// Accept up to 1,000 jobs, all or none.
 #[utoipa::path(
+    operation_id = "create_jobs",
     post, path = "/v1/jobs/batch", tag = "jobs", request_body = NewBatch,
     responses((status = 202, description = "All jobs are committed", body = AcceptedBatch), Problems)
 )]

@@ -13,6 +13,7 @@ use crate::service::Service;
 
 /// Show how far a repository is synchronised; what is not known is null.
 #[utoipa::path(
+    operation_id = "show_change_status",
     get, path = "/v1/changes/repos/{owner}/{name}/status", tag = "changes",
     params(
         ("owner" = String, Path, description = "The owner; groups are joined with ~"),

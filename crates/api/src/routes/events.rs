@@ -61,6 +61,7 @@ pub(crate) struct EventsQuery {
 
 /// Follow jobs.
 #[utoipa::path(
+    operation_id = "follow_jobs",
     get, path = "/v1/events", tag = "jobs",
     params(
         EventsQuery,

@@ -20,6 +20,7 @@ pub(crate) struct Health {
 
 /// Say that the process answers.
 #[utoipa::path(
+    operation_id = "healthz",
     get, path = "/healthz", tag = "service", security(()),
     responses((status = 200, description = "The process answers", body = Health))
 )]
@@ -29,6 +30,7 @@ pub(crate) async fn healthz() -> Json<Health> {
 
 /// Say whether requests can be served: the database answers and its schema fits.
 #[utoipa::path(
+    operation_id = "readyz",
     get, path = "/readyz", tag = "service", security(()),
     responses((status = 200, description = "Requests can be served", body = Health), Problems)
 )]
@@ -45,6 +47,7 @@ pub(crate) async fn readyz(State(service): State<Service>) -> Result<Json<Health
 
 /// Measurements in Prometheus text.
 #[utoipa::path(
+    operation_id = "metrics",
     get, path = "/metrics", tag = "service",
     responses(
         (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),

@@ -73,6 +73,7 @@ struct WrongCount;
 
 /// Accept a job.
 #[utoipa::path(
+    operation_id = "create_job",
     post, path = "/v1/jobs", tag = "jobs", request_body = NewJob,
     responses((status = 202, description = "The job is committed", body = Accepted), Problems)
 )]
@@ -110,6 +111,7 @@ pub(crate) struct ListQuery {
 
 /// List jobs, newest first.
 #[utoipa::path(
+    operation_id = "list_jobs",
     get, path = "/v1/jobs", tag = "jobs", params(ListQuery),
     responses((status = 200, description = "One page", body = Page<JobView>), Problems)
 )]
@@ -136,6 +138,7 @@ pub(crate) async fn list(
 
 /// Show a job with its lease and its attempts.
 #[utoipa::path(
+    operation_id = "show_job",
     get, path = "/v1/jobs/{id}", tag = "jobs",
     params(("id" = JobId, Path, description = "The job")),
     responses((status = 200, description = "The job", body = JobView), Problems)
@@ -153,6 +156,7 @@ pub(crate) async fn show(
 
 /// Ask a job to stop: one that is not running ends at once.
 #[utoipa::path(
+    operation_id = "cancel_job",
     post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
     params(("id" = JobId, Path, description = "The job")),
     responses((status = 202, description = "Ended, or asked to stop", body = Asked), Problems)
@@ -183,6 +187,7 @@ pub(crate) async fn cancel(
 
 /// Run a finished job again.
 #[utoipa::path(
+    operation_id = "retry_job",
     post, path = "/v1/jobs/{id}/retry", tag = "jobs",
     params(("id" = JobId, Path, description = "The job")),
     responses((status = 202, description = "Queued again", body = Asked), Problems)

@@ -29,6 +29,7 @@ fn whole<T>(items: Vec<T>) -> Json<Whole<T>> {
 
 /// The leases that are held now.
 #[utoipa::path(
+    operation_id = "list_leases",
     get, path = "/v1/leases", tag = "status",
     responses((status = 200, description = "All leases", body = Whole<LeaseStatus>), Problems)
 )]
@@ -42,6 +43,7 @@ pub(crate) async fn leases(
 
 /// The workers, those that died lately included.
 #[utoipa::path(
+    operation_id = "list_workers",
     get, path = "/v1/workers", tag = "status",
     responses((status = 200, description = "All workers", body = Whole<WorkerStatus>), Problems)
 )]
@@ -55,6 +57,7 @@ pub(crate) async fn workers(
 
 /// How many jobs of each kind are in which state.
 #[utoipa::path(
+    operation_id = "show_queue",
     get, path = "/v1/queue", tag = "status",
     responses((status = 200, description = "One row per kind", body = Whole<QueueStatus>), Problems)
 )]

@@ -11,6 +11,7 @@ const PAGE: &str = include_str!("../page.html");
 
 /// The status page.
 #[utoipa::path(
+    operation_id = "page",
     get, path = "/", tag = "service", security(()),
     responses((status = 200, description = "The page", content_type = "text/html", body = String))
 )]

@@ -83,6 +83,7 @@ fn fetch_every(text: &str) -> Result<Duration, Problem> {
 
 /// Register a repository. One whose URL is registered already is left as it is.
 #[utoipa::path(
+    operation_id = "register_repository",
     post, path = "/v1/repos", tag = "repositories", request_body = NewRepo,
     responses(
         (status = 201, description = "Registered", body = Repository),
@@ -119,6 +120,7 @@ pub(crate) struct ListQuery {
 
 /// List repositories.
 #[utoipa::path(
+    operation_id = "list_repositories",
     get, path = "/v1/repos", tag = "repositories", params(ListQuery),
     responses((status = 200, description = "One page", body = Page<Repository>), Problems)
 )]
@@ -137,6 +139,7 @@ pub(crate) async fn list(
 
 /// Show a repository by its id.
 #[utoipa::path(
+    operation_id = "show_repository",
     get, path = "/v1/repos/{id}", tag = "repositories",
     params(("id" = RepoId, Path, description = "The repository")),
     responses((status = 200, description = "The repository", body = Repository), Problems)
@@ -150,6 +153,7 @@ pub(crate) async fn show(
 
 /// Show a repository by its name.
 #[utoipa::path(
+    operation_id = "show_repository_by_name",
     get, path = "/v1/repos/{owner}/{name}", tag = "repositories",
     params(
         ("owner" = String, Path, description = "The owner; groups are joined with ~"),
@@ -176,6 +180,7 @@ pub(crate) struct Branches {
 
 /// Show the branch projection of a repository.
 #[utoipa::path(
+    operation_id = "list_branches",
     get, path = "/v1/repos/{id}/branches", tag = "repositories",
     params(("id" = RepoId, Path, description = "The repository")),
     responses((status = 200, description = "All branches", body = Branches), Problems)

@@ -52,6 +52,18 @@ async fn the_document_lists_every_route_and_its_problems() {
 }
 
 #[tokio::test]
+async fn operations_have_names_of_their_own() {
+    let document = serde_json::to_value(leasectl_api::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+    let names: Vec<_> = operations
+        .map(|o| o["operationId"].as_str().unwrap())
+        .collect();
+    let unique: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(unique.len(), names.len(), "{names:?}");
+}
+
+#[tokio::test]
 async fn every_reference_of_the_document_leads_somewhere() {
     let document = serde_json::to_value(leasectl_api::document()).unwrap();
     let mut open = vec![&document];
