@@ -32,6 +32,24 @@ pub(crate) fn upload_pack(path: &Path) -> Command {
     command
 }
 
+/// `git repack` of the small packs of a clone, leaving large ones as they are.
+pub(crate) fn repack(clone: &Path) -> Command {
+    let mut command = git();
+    command.arg("--git-dir").arg(clone);
+    command.args([
+        "repack",
+        "-q",
+        "-d",
+        "--geometric=2",
+        "--no-write-bitmap-index",
+    ]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
 /// `git http-backend`, which needs its CGI variables added.
 pub(crate) fn http_backend() -> Command {
     let mut command = git();

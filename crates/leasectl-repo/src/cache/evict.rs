@@ -81,6 +81,7 @@ impl CloneCache {
         let gone = removed.map_err(|error| RepoError::local("removing a clone", error))?;
         if gone {
             self.inner.slots.forget(id);
+            self.inner.handles.forget(&layout.clone_dir());
         }
         Ok(gone)
     }

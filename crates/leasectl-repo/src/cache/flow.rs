@@ -240,6 +240,7 @@ impl Operation<'_> {
             prepared.map_err(|error| RepoError::local("clearing a damaged clone", error))
         })
         .await?;
+        self.cache.inner.handles.forget(&self.layout.clone_dir());
         let fresh = self.layout.fresh();
         let cloned = self.run(held, fresh.clone(), true, refspecs).await;
         let (layout, url) = (self.layout.clone(), self.target.url.clone());
@@ -326,13 +327,11 @@ impl Operation<'_> {
         })
     }
 
-    /// Whether the failure is only that somebody deleted the cache meanwhile.
+    /// Whether it failed only because somebody deleted the cache meanwhile.
     fn vanished<T>(&self, result: &Result<T, RepoError>) -> bool {
-        matches!(
-            result,
-            Err(RepoError::Cache { .. } | RepoError::Corrupt { .. })
-        ) && fs::symlink_metadata(self.layout.clone_dir()).is_err()
-            && !self.cancel.is_cancelled()
+        result
+            .as_ref()
+            .is_err_and(|error| !matches!(error, RepoError::Cancelled))
             && fs::symlink_metadata(self.layout.lock()).is_err()
     }
 }

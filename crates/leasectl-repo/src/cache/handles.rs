@@ -1,6 +1,10 @@
 //! A few open repositories, so that asking a warm clone for a commit need not open it each time.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use gix::ObjectId;
 
@@ -15,7 +19,7 @@ const MOST: usize = 16;
 
 /// Open repositories, the most recently used last.
 #[derive(Default)]
-pub(crate) struct Handles(Mutex<VecDeque<(std::path::PathBuf, Print, gix::ThreadSafeRepository)>>);
+pub(crate) struct Handles(Mutex<VecDeque<(PathBuf, Print, gix::ThreadSafeRepository)>>);
 
 impl std::fmt::Debug for Handles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,7 +33,7 @@ impl Handles {
     /// The first of `commits` that the clone in `dir` lacks, or an error if one cannot be read.
     pub(crate) fn first_missing(
         &self,
-        dir: &std::path::Path,
+        dir: &Path,
         commits: &[ObjectId],
         max_object_bytes: u64,
     ) -> gix::Result<Option<ObjectId>> {
@@ -46,7 +50,12 @@ impl Handles {
         Ok(None)
     }
 
-    fn open(&self, dir: &std::path::Path, max_object_bytes: u64) -> gix::Result<gix::Repository> {
+    /// Closes the clone in `dir`: as long as its packs are mapped, deleting them frees no space.
+    pub(crate) fn forget(&self, dir: &Path) {
+        locked(&self.0).retain(|(path, _, _)| path != dir);
+    }
+
+    fn open(&self, dir: &Path, max_object_bytes: u64) -> gix::Result<gix::Repository> {
         let print = Print::of(&stamp::path(dir)).map_err(gix::Error::from_error)?;
         {
             let mut handles = locked(&self.0);

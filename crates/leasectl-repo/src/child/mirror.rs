@@ -26,6 +26,7 @@ use super::{
     meter::Meter,
     negotiate::{self, Bases, Local},
     publish::{self, Plan},
+    repack,
     transport::{self, Connected},
     watch::Watch,
 };
@@ -259,12 +260,13 @@ impl Mirror<'_> {
         let head_moved = old_head.as_ref() != Some(&head);
         if self.request.create || plan.changes() || head_moved || Stamp::read(dir).is_err() {
             self.watch.enter(Phase::Publishing);
-            publish::publish(dir, &self.request.url, &plan, current, &head)
+            let url = &self.request.url;
+            publish::publish(dir, url, &plan, current, &head)
                 .and_then(|()| {
                     if self.request.create {
                         repository::sync_layout(dir)
                     } else {
-                        Ok(())
+                        repack::repack_if_many(dir, url)
                     }
                 })
                 .map_err(|error| self.local(&error))?;

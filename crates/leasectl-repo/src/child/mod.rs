@@ -15,6 +15,7 @@ mod mirror;
 mod negotiate;
 mod pipe;
 mod publish;
+mod repack;
 mod transport;
 mod watch;
 

@@ -198,3 +198,20 @@ fn is_change_ref(name: &BStr) -> bool {
     .iter()
     .any(|prefix| name.starts_with(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refspec_is_responsible_for_what_its_pattern_names() {
+        let refspec = |text: &str| Refspec::parse(text).unwrap();
+        let pulls = refspec("+refs/pull/*/head:refs/pull/*/head");
+        assert!(maps_to(&pulls, b"refs/pull/7/head".as_bstr()));
+        assert!(!maps_to(&pulls, b"refs/pull/7/merge".as_bstr()));
+        assert!(!maps_to(&pulls, b"refs/pull/head".as_bstr()));
+        let main = refspec("refs/heads/main");
+        assert!(maps_to(&main, b"refs/heads/main".as_bstr()));
+        assert!(!maps_to(&main, b"refs/heads/main2".as_bstr()));
+    }
+}

@@ -273,3 +273,32 @@ async fn a_loose_reference_that_somebody_made_gives_way_to_the_remote() {
         world.origin.git(&["for-each-ref"])
     );
 }
+
+#[tokio::test]
+async fn many_fetches_with_news_do_not_pile_up_packs() {
+    let world = World::new();
+    let (cache, target) = (world.cache(), world.target());
+    fetch(&cache, &target).await.unwrap();
+    for number in 0..30 {
+        world
+            .origin
+            .commit("main", &format!("more{number}"), "more\n");
+        assert_eq!(fetch(&cache, &target).await.unwrap().recloned, None);
+    }
+    let packs = std::fs::read_dir(world.clone_dir().join("objects/pack")).unwrap();
+    let packs = packs.filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "pack")
+    });
+    assert!(packs.count() < 20);
+    assert_eq!(
+        ensure(&cache, &target).await.unwrap().recloned(),
+        None,
+        "its stamp fits"
+    );
+    git(&world.clone_dir(), &["fsck", "--strict"]);
+}

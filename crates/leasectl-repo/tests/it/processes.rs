@@ -294,20 +294,79 @@ async fn workers_killed_at_any_moment_leave_only_complete_clones() {
     world.origin.fatten("main", 1_000_000);
     let remote = world.serve().await;
     let url = remote.url("origin.git");
-    let cache = world.cache();
-    for round in 0..12_u32 {
-        let _ = fs::remove_dir_all(world.clone_dir());
-        let handshakes = remote.seen().handshakes;
-        let mut worker = start_worker(&world, &url);
-        until("it begins", || remote.seen().handshakes > handshakes).await;
-        tokio::time::sleep(std::time::Duration::from_millis(u64::from(round) * 8)).await;
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-        if world.clone_dir().exists() {
-            support::git(&world.clone_dir(), &["fsck", "--strict"]);
+    let making = |file: &'static str| {
+        let dir = world.root().join(world.id.to_string());
+        move || {
+            let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).any(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.as_encoded_bytes().starts_with(b"new-"))
+                    && path.join(file).exists()
+            })
         }
+    };
+    let sent = |bytes: u64| {
+        let (remote, before) = (&remote, remote.seen().bytes_sent);
+        move || remote.seen().bytes_sent >= before + bytes
+    };
+    for bytes in (1..10).map(|tenth| tenth * 100_000) {
+        kill_when(&world, &url, sent(bytes)).await;
     }
-    ensure(&cache, &world.target_at(&url)).await.unwrap();
+    for file in [
+        "config",
+        "packed-refs.lock",
+        "HEAD.lock",
+        "packed-refs",
+        "leasectl-stamp.json",
+    ] {
+        kill_when(&world, &url, making(file)).await;
+    }
+    kill_when(&world, &url, || world.clone_dir().exists()).await;
+    let _ = fs::remove_dir_all(world.clone_dir());
+    ensure(&world.cache(), &world.target_at(&url))
+        .await
+        .unwrap();
     support::git(&world.clone_dir(), &["fsck", "--strict"]);
+    assert!(world.leftovers().is_empty());
+}
+
+/// Has a worker clone and kills it at that moment, or when the clone stands if it missed it.
+async fn kill_when(world: &World, url: &str, moment: impl Fn() -> bool) {
+    let _ = fs::remove_dir_all(world.clone_dir());
+    let mut worker = start_worker(world, url);
+    let started = std::time::Instant::now();
+    while !moment() && !world.clone_dir().exists() {
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(30),
+            "the worker does nothing"
+        );
+        tokio::task::yield_now().await;
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    if world.clone_dir().exists() {
+        support::git(&world.clone_dir(), &["fsck", "--strict"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_deleted_in_the_middle_of_a_clone_is_made_anew() {
+    let world = World::new();
+    world.origin.fatten("main", 2_000_000);
+    let remote = world.serve_with(Fault::StallAfter(100_000)).await;
+    let (cache, target) = (world.cache(), world.target_at(&remote.url("origin.git")));
+    let clone = tokio::spawn({
+        let (cache, target) = (cache.clone(), target.clone());
+        async move { ensure(&cache, &target).await }
+    });
+    until("the pack is being sent", || remote.seen().packs == 1).await;
+    until("the cache is deleted", || {
+        let _ = fs::remove_dir_all(world.root());
+        !world.root().exists()
+    })
+    .await;
+    remote.set_fault(Fault::None);
+    let clone = clone.await.unwrap().unwrap();
+    support::git(clone.path(), &["fsck", "--strict"]);
     assert!(world.leftovers().is_empty());
 }
