@@ -13,7 +13,10 @@ union
   where j.state in ('ready', 'running') and j.repo_id = $1 limit $3)
 union
 (select j.id from leasectl.job j
-  where j.state in ('waiting', 'scheduled') and j.repo_id = $1 limit $3)
+  where j.state = 'waiting' and j.repo_id = $1 limit $3)
+union
+(select j.id from leasectl.job j
+  where j.state = 'scheduled' and j.repo_id = $1 limit $3)
 union
 (select j.id from leasectl.job j
   where j.id > leasectl.uuid_v7_floor(now() - interval '10 seconds')
