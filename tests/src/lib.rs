@@ -38,7 +38,7 @@ pub use programs::{api_program, worker_program};
 pub use remote::Remote;
 pub use shape::{assert_error, assert_fields, assert_job_view, assert_owner, assert_time};
 pub use skip::{is_root, skip};
-pub use sql::Sql;
+pub use sql::{Held, Sql};
 pub use stage::Stage;
 pub use wait::{PATIENCE, wait_until};
 pub use worker::{Worker, WorkerBuilder};

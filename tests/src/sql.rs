@@ -4,6 +4,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql};
 use tokio_postgres::{Client, NoTls, Row};
 
 use crate::runtime::{block_on, runtime};
+use crate::wait::{PATIENCE, wait_until};
 
 /// A database, by its URL; each question uses a connection of its own, so that it also works right
 /// after the server was restarted.
@@ -88,14 +89,45 @@ impl Sql {
         dump
     }
 
-    /// A connection that stays, for a test that holds a lock or a transaction.
+    /// Runs a statement in a transaction that stays open until the answer is dropped, to hold the
+    /// programs under test where they would need what it locked.
     ///
     /// # Panics
-    /// When the database is away.
+    /// When the statement is refused or the database is away.
     #[must_use]
-    pub fn client(&self) -> Client {
-        block_on(connect(&self.url)).expect("a connection")
+    #[track_caller]
+    pub fn hold(&self, statement: &str) -> Held {
+        let client = block_on(async {
+            let client = connect(&self.url).await?;
+            client.batch_execute("begin").await?;
+            client.batch_execute(statement).await?;
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        Held {
+            _client: client.unwrap_or_else(|error| panic!("{statement}\n{error:?}")),
+        }
     }
+
+    /// Waits until a session of this database waits for a lock.
+    ///
+    /// # Panics
+    /// When none does.
+    #[track_caller]
+    pub fn wait_for_waiter(&self) {
+        wait_until(PATIENCE, "a session that waits for a lock", || {
+            let waiting: i64 = self.one(
+                "select count(*) from pg_stat_activity \
+                  where datname = current_database() and wait_event_type = 'Lock'",
+                &[],
+            );
+            (waiting > 0).then_some(())
+        });
+    }
+}
+
+/// An open transaction; dropping it ends its session, and so lets go of its locks.
+pub struct Held {
+    _client: Client,
 }
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {

@@ -77,7 +77,7 @@ fn what_is_not_public_is_refused_unless_it_is_allowed() {
         "http://example.com/o/r",
         "https://localhost/o/r",
         "https://127.0.0.1/o/r",
-        "https://[::1]/o/r",
+        "https://[fd12:3456:789a:1:2:3:4:5]/o/r",
         "https://10.1.2.3/o/r",
         "https://192.168.0.1/o/r",
         "ssh://git@172.16.0.9/o/r",

@@ -1,0 +1,150 @@
+//! The database goes away during work: workers wait, come back and lose nothing.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use leasectl_tests::{Mode, PATIENCE, Remote, Stage, wait_until};
+
+fn slow_repository(stage: &Stage) -> (Remote, String) {
+    let remote = Remote::start();
+    let _origin = remote.heavy_repository("acme/app", 300_000);
+    remote.set_bytes_per_second(Some(20_000));
+    let repo = stage.register(&remote.url("acme/app"));
+    (remote, repo)
+}
+
+#[test]
+fn a_job_survives_a_restart_of_the_database_without_a_second_attempt() {
+    let stage = Stage::with_own_server();
+    let (remote, repo) = slow_repository(&stage);
+    // Longer than a restart takes on a busy machine.
+    let mut worker = stage
+        .worker()
+        .flag("--heartbeat-interval", "500ms")
+        .flag("--stale-after", "20s")
+        .start();
+    for mode in [Mode::Fast, Mode::Immediate] {
+        remote.set_bytes_per_second(Some(20_000));
+        std::fs::remove_dir_all(stage.repos_dir()).ok();
+        let job = stage.enqueue_fetch(&repo);
+        stage.wait_for_progress(&job);
+
+        stage.server().restart(mode).unwrap();
+        remote.set_bytes_per_second(None);
+
+        let ended = stage.wait_for_end(&job);
+        assert_eq!(ended["state"], "completed", "{mode:?}: {ended:#}");
+        assert_eq!(
+            ended["attempts"].as_array().unwrap().len(),
+            1,
+            "{mode:?}: {ended:#}"
+        );
+        assert!(!worker.has_ended());
+    }
+    stage.history().check_all_ended();
+}
+
+#[test]
+fn a_worker_outlives_a_long_outage_and_stops_what_it_may_no_longer_do() {
+    let stage = Stage::with_own_server();
+    let (remote, repo) = slow_repository(&stage);
+    let mut worker = stage.worker().start();
+    let job = stage.enqueue_fetch(&repo);
+    let (_, token) = stage.wait_for_progress(&job);
+
+    stage.server().stop(Mode::Immediate).unwrap();
+    // Its trust window ends long before the database is back: the handler must have stopped.
+    wait_until(PATIENCE, "the Git process to be stopped", || {
+        let left = leasectl_tests::processes_naming(&stage.data_dir());
+        left.iter()
+            .all(|line| !line.contains("git-child"))
+            .then_some(())
+    });
+    assert!(!worker.has_ended(), "{}", worker.log());
+    stage.server().start_again().unwrap();
+    remote.set_bytes_per_second(None);
+
+    let ended = stage.wait_for_end(&job);
+    assert_eq!(ended["state"], "completed", "{ended:#}");
+    let attempts = ended["attempts"].as_array().unwrap();
+    assert!(
+        attempts.last().unwrap()["token"].as_i64().unwrap() > token,
+        "{ended:#}"
+    );
+    assert!(!worker.has_ended());
+    stage.history().check_all_ended();
+}
+
+#[test]
+fn a_worker_whose_connections_are_all_cut_goes_on() {
+    let stage = Stage::new();
+    let (remote, repo) = slow_repository(&stage);
+    let mut worker = stage.worker().flag("--stale-after", "20s").start();
+    let job = stage.enqueue_fetch(&repo);
+    stage.wait_for_progress(&job);
+
+    for _ in 0..5 {
+        let cut: i64 = stage.sql().one(
+            "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity \
+              where datname = current_database() and pid <> pg_backend_pid()) cut",
+            &[],
+        );
+        assert!(cut > 0, "there was something to cut");
+        let beat = "select lease_heartbeat_at::text from leasectl.job_status where id::text = $1";
+        let before: Option<String> = stage.sql().one(beat, &[&job]);
+        wait_until(PATIENCE, "the next heartbeat", || {
+            (stage.sql().one::<Option<String>>(beat, &[&job]) != before).then_some(())
+        });
+    }
+    remote.set_bytes_per_second(None);
+    let ended = stage.wait_for_end(&job);
+    assert_eq!(ended["attempts"].as_array().unwrap().len(), 1, "{ended:#}");
+    assert!(!worker.has_ended());
+    stage.history().check_all_ended();
+}
+
+#[test]
+fn work_that_was_accepted_before_an_immediate_stop_is_still_there_after_it() {
+    let stage = Stage::with_own_server();
+    let remote = Remote::start();
+    let mut jobs = Vec::new();
+    for number in 0..5 {
+        let name = format!("acme/r{number}");
+        let _origin = remote.repository(&name);
+        jobs.push(stage.enqueue_fetch(&remote.url(&name)));
+    }
+    stage.server().stop(Mode::Immediate).unwrap();
+    let refused = stage.run(&["job", "list"]).expect_code(4);
+    assert!(refused.stderr.starts_with("worker: "), "{}", refused.stderr);
+    stage.server().start_again().unwrap();
+
+    let _worker = stage.worker().start();
+    for job in &jobs {
+        assert_eq!(stage.wait_for_end(job)["state"], "completed");
+    }
+    stage.history().check_all_ended();
+    assert_eq!(stage.history().len(), jobs.len());
+}
+
+#[test]
+fn a_worker_started_before_its_database_says_so() {
+    let stage = Stage::with_own_server();
+    stage.server().stop(Mode::Fast).unwrap();
+    let mut worker = stage.worker().start_unready();
+    let code = wait_until(
+        PATIENCE,
+        "the worker to end or the database to be missed",
+        || {
+            if worker.has_ended() {
+                return Some(Some(worker.wait()));
+            }
+            worker.log().contains("database").then_some(None)
+        },
+    );
+    // A supervisor restarts what ends with 4; what waits goes on by itself.
+    if let Some(code) = code {
+        assert_eq!(code, 4, "{}", worker.log());
+        return;
+    }
+    stage.server().start_again().unwrap();
+    worker.wait_ready();
+}
