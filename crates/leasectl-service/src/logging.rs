@@ -34,6 +34,8 @@ pub fn init_logging(args: &LogArgs, level: &str) -> Result<(), LogError> {
     let filter = filter(LogArgs::filter().as_deref(), level)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Told on standard error too, which panics when nobody reads it any more.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match args.format(to_terminal) {
         LogFormat::Text => builder
