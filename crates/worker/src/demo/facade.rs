@@ -199,6 +199,7 @@ mod tests {
     async fn source(home: &Path) -> Source {
         let git_dir = home.join("proj/.git");
         let work_tree = home.join("proj").to_string_lossy().into_owned();
+        fs::create_dir(home.join("proj")).unwrap();
         git(&git_dir, &["init", "--quiet", "--initial-branch", "dev"])
             .await
             .unwrap();
