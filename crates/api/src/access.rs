@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -90,7 +90,7 @@ impl Access {
 
     fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         match self {
-            Self::LoopbackOnly if names_loopback(headers.get(HOST)) => Ok(()),
+            Self::LoopbackOnly if is_local(headers) => Ok(()),
             Self::LoopbackOnly => Err(Problem::new(
                 Code::HostNotAllowed,
                 "this service has no API token and answers only requests for localhost; \
@@ -149,6 +149,18 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| token.trim_ascii())
+}
+
+/// Whether the request names this machine, and does not come from a page of another one.
+fn is_local(headers: &HeaderMap) -> bool {
+    let from_here = match headers.get(ORIGIN).map(HeaderValue::as_bytes) {
+        Some(origin) => origin
+            .strip_prefix(b"http://")
+            .and_then(|host| HeaderValue::from_bytes(host).ok())
+            .is_some_and(|host| names_loopback(Some(&host))),
+        None => true,
+    };
+    from_here && names_loopback(headers.get(HOST))
 }
 
 fn names_loopback(host: Option<&HeaderValue>) -> bool {
@@ -243,6 +255,24 @@ mod tests {
             assert!(
                 Access::LoopbackOnly.check(&with(HOST, host)).is_err(),
                 "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_tokens_pages_of_other_hosts_are_not_answered() {
+        for (origin, answered) in [
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1", true),
+            ("https://evil.example", false),
+            ("http://evil.example", false),
+            ("null", false),
+        ] {
+            let headers = with(ORIGIN, origin);
+            assert_eq!(
+                Access::LoopbackOnly.check(&headers).is_ok(),
+                answered,
+                "{origin}"
             );
         }
     }
