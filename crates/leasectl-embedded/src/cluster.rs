@@ -106,7 +106,7 @@ impl Cluster {
         let Self { data, account, .. } = self;
         let new = self.fresh_folder().map_err(failed(data))?;
         let initdb = programs.program("initdb");
-        let mut program = Program::new(&initdb, account)
+        Program::new(&initdb, account)
             .arg("--pgdata")
             .arg(&new)
             .arg(format!("--username={NAME}"))
@@ -115,23 +115,23 @@ impl Cluster {
                 "--locale=C",
                 "--data-checksums",
                 "--auth=trust",
-            ]);
-        if !durable {
-            program = program.arg("--no-sync");
-        }
-        program.run(INIT_LIMIT)?;
+            ])
+            .arg("--no-sync")
+            .run(INIT_LIMIT)?;
         let postgres = programs.program("postgres");
-        let mut program = Program::new(&postgres, account)
-            .arg("--single")
-            .arg("-D")
-            .arg(&new);
-        if !durable {
-            program = program.args(["-c", "fsync=off"]);
-        }
-        program
+        Program::new(&postgres, account)
+            .args(["--single", "-c", "fsync=off", "-D"])
+            .arg(&new)
             .arg("template1")
             .input(&format!("CREATE DATABASE {NAME}\n"))
             .run(INIT_LIMIT)?;
+        if durable {
+            // Once, for everything: a sync after each step takes seconds on a busy disk.
+            Program::new(&initdb, account)
+                .args(["--sync-only", "--pgdata"])
+                .arg(&new)
+                .run(INIT_LIMIT)?;
+        }
         fs::rename(&new, data).map_err(failed(data))?;
         if durable && let Some(parent) = data.parent() {
             File::open(parent)

@@ -2,134 +2,19 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
+mod world;
+
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use leasectl_embedded::{Downloads, Embedded, EmbeddedError, EmbeddedOptions, FindError, Left};
-use rustix::process::{Pid, Signal};
-use tempfile::TempDir;
+use leasectl_embedded::{Embedded, EmbeddedError, EmbeddedOptions, FindError, Left};
+use rustix::process::Signal;
 
-/// Names the data directory for the test that is run as a process of its own.
-const DATA_DIR: &str = "LEASECTL_TEST_DATA_DIR";
-
-fn options() -> EmbeddedOptions {
-    EmbeddedOptions {
-        downloads: Downloads::Never,
-        ..EmbeddedOptions::from_environment()
-    }
-}
-
-fn open(data_dir: &Path) -> Embedded {
-    Embedded::open(data_dir, options()).unwrap_or_else(|error| panic!("{error}: {error:?}"))
-}
-
-/// A folder that the server's account can pass through when the test runs as root.
-fn folder() -> TempDir {
-    tempfile::Builder::new()
-        .prefix("embedded-")
-        .permissions(Permissions::from_mode(0o755))
-        .tempdir_in("/tmp")
-        .expect("a folder")
-}
-
-fn execute(url: &str, statements: &str) -> Result<(), tokio_postgres::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        client.batch_execute(statements).await
-    })
-}
-
-/// The server's process id, from its pid file.
-fn server_pid(data_dir: &Path) -> Pid {
-    let text = fs::read_to_string(data_dir.join("postgres/data/postmaster.pid")).expect("running");
-    let number = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok());
-    number.and_then(Pid::from_raw).expect("a process id")
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within 30 s");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Another process that uses the server until it is told to leave.
-struct User {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl User {
-    fn start(data_dir: &Path, uid: Option<u32>) -> Self {
-        let program = std::env::current_exe().expect("this test's path");
-        #[expect(clippy::disallowed_methods, reason = "the test needs real processes")]
-        let mut command = Command::new(program);
-        command
-            .args(["--exact", "a_user_in_a_process_of_its_own", "--nocapture"])
-            .env(DATA_DIR, data_dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        if let Some(uid) = uid {
-            command.uid(uid).gid(uid);
-        }
-        let mut process = command.spawn().expect("started");
-        let input = process.stdin.take().expect("piped");
-        let output = BufReader::new(process.stdout.take().expect("piped"));
-        Self {
-            process,
-            input,
-            output,
-        }
-    }
-
-    /// Waits for the answer to the last step.
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert_ne!(
-                self.output.read_line(&mut line).expect("readable"),
-                0,
-                "the user died"
-            );
-            if let Some((_, answer)) = line.split_once("user: ") {
-                return answer.trim().to_owned();
-            }
-        }
-    }
-
-    fn joined(data_dir: &Path) -> Self {
-        let mut user = Self::start(data_dir, None);
-        user.answer();
-        user
-    }
-
-    fn leave(mut self) -> String {
-        self.input.write_all(b"leave\n").expect("written");
-        let answer = self.answer();
-        assert!(self.process.wait().expect("ended").success());
-        answer
-    }
-
-    fn kill(mut self) {
-        self.process.kill().expect("killed");
-        assert_eq!(self.process.wait().expect("ended").signal(), Some(9));
-    }
-}
+use self::world::{
+    DATA_DIR, User, execute, folder, open, options, prepared, server_pid, wait_until,
+};
 
 #[test]
 fn a_user_in_a_process_of_its_own() {
@@ -150,7 +35,7 @@ fn a_user_in_a_process_of_its_own() {
 
 #[test]
 fn the_last_of_several_processes_stops_the_server() {
-    let root = folder();
+    let root = prepared();
     let first = User::joined(root.path());
     let embedded = open(root.path());
     let second = User::joined(root.path());
@@ -177,7 +62,7 @@ fn processes_that_start_together_share_one_new_server() {
 
 #[test]
 fn a_killed_starter_takes_nothing_from_the_others() {
-    let root = folder();
+    let root = prepared();
     let starter = User::joined(root.path());
     let other = User::joined(root.path());
     let pid = server_pid(root.path());
@@ -190,7 +75,7 @@ fn a_killed_starter_takes_nothing_from_the_others() {
 
 #[test]
 fn a_server_left_behind_by_a_killed_user_is_adopted() {
-    let root = folder();
+    let root = prepared();
     User::joined(root.path()).kill();
     let url = Embedded::running(root.path()).expect("left running");
     let pid = server_pid(root.path());
@@ -203,7 +88,7 @@ fn a_server_left_behind_by_a_killed_user_is_adopted() {
 
 #[test]
 fn a_crashed_server_comes_back_with_what_was_committed() {
-    let root = folder();
+    let root = prepared();
     let embedded = open(root.path());
     execute(embedded.url(), "CREATE TABLE kept (id int)").expect("made");
     rustix::process::kill_process(server_pid(root.path()), Signal::KILL).expect("killed");
@@ -225,7 +110,7 @@ fn a_crashed_server_comes_back_with_what_was_committed() {
 
 #[test]
 fn a_server_whose_socket_was_removed_is_restarted() {
-    let root = folder();
+    let root = prepared();
     let embedded = open(root.path());
     let pid = server_pid(root.path());
     fs::remove_file(root.path().join("postgres/socket/.s.PGSQL.5432")).expect("removed");
@@ -283,7 +168,7 @@ fn a_long_data_directory_works_and_leaves_no_folder_behind() {
 
 #[test]
 fn the_server_is_durable_and_listens_on_no_network_address() {
-    let root = folder();
+    let root = prepared();
     let embedded = open(root.path());
     for (setting, value) in [
         ("fsync", "on"),
@@ -311,7 +196,7 @@ fn the_server_is_durable_and_listens_on_no_network_address() {
 
 #[test]
 fn upgraded_programs_restart_a_server_that_nobody_uses() {
-    let root = folder();
+    let root = prepared();
     User::joined(root.path()).kill();
     let before = server_pid(root.path());
     let stamp = root.path().join("postgres/programs");
@@ -359,8 +244,7 @@ fn a_named_folder_without_a_server_is_an_error_that_says_so() {
 
 #[test]
 fn a_cluster_of_another_version_names_the_package_to_install() {
-    let root = folder();
-    drop(open(root.path()));
+    let root = prepared();
     fs::write(root.path().join("postgres/data/PG_VERSION"), "14\n").expect("written");
     let options = options();
     let error = match Embedded::open(root.path(), options) {
