@@ -28,10 +28,10 @@ const TRIES: u32 = 10;
 pub async fn cancel(database: &Database, id: JobId) -> Result<CancelOutcome, DatabaseError> {
     for _ in 1..TRIES {
         let outcome = try_cancel(database, id).await?;
-        match outcome {
-            // Claimed or released between two looks.
-            CancelOutcome::AlreadyFinished(state) if !state.is_finished() => {}
-            _ => return Ok(outcome),
+        let changes_hands =
+            matches!(outcome, CancelOutcome::AlreadyFinished(state) if !state.is_finished());
+        if !changes_hands {
+            return Ok(outcome);
         }
     }
     try_cancel(database, id).await

@@ -1,15 +1,16 @@
 -- Claims the most urgent ready jobs, up to the free slots of each lane.
 -- $1 lanes, $2 free slots of each, $3 kinds that this worker runs, $4 owner, $5 heartbeat interval in seconds,
--- $6 stale-after and $7 lease ttl in seconds.
+-- $6 stale-after and $7 lease ttl in seconds, $8 and $9 the rank and seq after which to look in each lane.
 -- Locks: the claimed rows FOR UPDATE, skipping those that somebody else holds. Index: job_ready.
 -- The token is drawn while its row is locked, so tokens of a lane only grow.
 -- Zero rows: nothing is ready for these lanes.
 with picked as (
   select ready.id
-    from unnest($1::text[], $2::bigint[]) as slot (lane, free)
+    from unnest($1::text[], $2::bigint[], $8::smallint[], $9::bigint[]) as slot (lane, free, after_rank, after_seq)
    cross join lateral (
      select j.id from leasectl.job j
       where j.state = 'ready' and j.lane = slot.lane and j.kind = any ($3::text[])
+        and (j.rank, j.seq) > (slot.after_rank, slot.after_seq)
       order by j.rank, j.seq
       limit slot.free
         for update skip locked) ready

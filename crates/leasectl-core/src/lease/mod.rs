@@ -18,7 +18,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use self::claim::{ClaimRequest, claim};
+pub use self::claim::{ClaimCursor, ClaimRequest, claim, claim_onward};
 pub use self::fence::{Fence, FenceError, FencedTransaction};
 pub use self::heartbeat::{Beat, BeatReply, Progress, cancel_requests, heartbeat};
 pub use self::promote::{Swept, promote, sweep};

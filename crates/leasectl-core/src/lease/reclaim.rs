@@ -84,6 +84,7 @@ pub async fn reclaim(
         owner,
         settings,
         request,
+        &[],
     )
     .await?;
     rows.iter()

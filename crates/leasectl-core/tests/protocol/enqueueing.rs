@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use leasectl_core::job::{self, EnqueueError, NotBefore, PublicState};
 use leasectl_core::kind::Lane;
+use leasectl_core::lease::{self, ClaimCursor, ClaimRequest};
 use uuid::Uuid;
 
-use crate::fixture::{FETCH, Fixture, INDEX, done, owner, urgent};
+use crate::fixture::{FETCH, Fixture, INDEX, KINDS, done, owner, urgent};
 
 #[tokio::test]
 async fn an_equal_job_that_waits_is_handed_back() {
@@ -211,4 +212,42 @@ async fn more_urgent_jobs_are_claimed_first_and_equal_ones_in_order() {
         claimed,
         expected.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn a_cursor_hides_no_job_from_a_worker_with_room() {
+    let fixture = Fixture::new().await;
+    for n in 0..6 {
+        let repo = fixture.repository(&format!("r{n}")).await;
+        fixture.enqueue(repo, &FETCH, "").await;
+    }
+    let me = owner("me");
+    let client = fixture.client().await;
+    let mut cursor = ClaimCursor::default();
+    let two = ClaimRequest {
+        slots: &[(Lane::Fetch, 2)],
+        kinds: &KINDS,
+    };
+    let first = lease::claim_onward(&client, &me, &fixture.settings, &two, &mut cursor)
+        .await
+        .unwrap();
+    // Behind the cursor: a released job, and one that is more urgent than all.
+    let released = first.into_iter().next().unwrap();
+    let released_id = released.job().id;
+    fixture.settle(released.release()).await;
+    let repo = fixture.repository("late").await;
+    let late = fixture
+        .enqueue_as(fixture.request(repo, &FETCH, "").priority(urgent(9)))
+        .await;
+
+    let many = ClaimRequest {
+        slots: &[(Lane::Fetch, 10)],
+        kinds: &KINDS,
+    };
+    let rest = lease::claim_onward(&client, &me, &fixture.settings, &many, &mut cursor)
+        .await
+        .unwrap();
+    let ids: Vec<_> = rest.iter().map(|lease| lease.job().id).collect();
+    assert_eq!(ids.len(), 6);
+    assert!(ids.contains(&released_id) && ids.contains(&late.job_id));
 }

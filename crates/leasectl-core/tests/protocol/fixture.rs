@@ -115,6 +115,18 @@ impl Fixture {
         }
     }
 
+    /// A database on a server that no other test uses.
+    pub(crate) async fn alone_on(server: &scratch::ScratchServer) -> Self {
+        let (url, database) = open(&server.create_database().unwrap());
+        migrations::apply(&database, &kinds()).await.unwrap();
+        Self {
+            database,
+            url,
+            settings: LeaseSettings::default(),
+            kinds: kinds(),
+        }
+    }
+
     pub(crate) async fn client(&self) -> Client {
         self.database.client().await.unwrap()
     }

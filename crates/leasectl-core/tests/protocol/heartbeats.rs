@@ -7,6 +7,8 @@ use leasectl_core::job;
 use leasectl_core::kind::Lane;
 use leasectl_core::lease::{self, Beat, BeatReply, LeaseKey, Progress};
 
+use leasectl_embedded::scratch::{ScratchServer, ScratchSettings};
+
 use crate::fixture::{FETCH, Fixture, owner};
 
 fn beat(key: LeaseKey, advanced: bool) -> Beat {
@@ -122,7 +124,10 @@ async fn a_beat_tells_that_somebody_asked_to_stop() {
 
 #[tokio::test]
 async fn heartbeats_write_no_index() {
-    let fixture = Fixture::new().await;
+    // Pages are pruned as far as the oldest snapshot of the server is known to have moved; a test
+    // beside this one that holds a transaction open would keep them full.
+    let server = ScratchServer::start(ScratchSettings::new()).unwrap();
+    let fixture = Fixture::alone_on(&server).await;
     let me = owner("me");
     let requests = {
         let mut requests = Vec::new();
@@ -134,6 +139,13 @@ async fn heartbeats_write_no_index() {
     };
     job::enqueue(&fixture.database, &requests).await.unwrap();
     let leases = fixture.claim(&me, Lane::Fetch, 300).await;
+    // An analysis that runs just now would hold a snapshot and keep pages from being pruned.
+    fixture
+        .client()
+        .await
+        .batch_execute("alter table leasectl.job set (autovacuum_enabled = off)")
+        .await
+        .unwrap();
     fixture
         .client()
         .await

@@ -152,6 +152,8 @@ async fn claims_read_their_index_however_full_the_table_is() {
                 &1f64,
                 &3f64,
                 &9f64,
+                &vec![i16::MIN],
+                &vec![0i64],
             ],
         )
         .await

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use leasectl_core::database::DatabaseError;
 use leasectl_core::kind::Lane;
-use leasectl_core::lease::{ClaimRequest, Lease, Reclaimed, claim, reclaim};
+use leasectl_core::lease::{ClaimCursor, ClaimRequest, Lease, Reclaimed, claim_onward, reclaim};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -24,6 +24,9 @@ pub(crate) struct Claimer {
     shared: Arc<Shared>,
     settlements: mpsc::Sender<Finished>,
     pacing: Pacing,
+    /// Rewound with every look for dead leases, so that more urgent newcomers wait for one poll
+    /// at most.
+    cursor: ClaimCursor,
     outage: Outage,
     /// Told when the recovery pass is over and the first claim was answered.
     ready: Option<oneshot::Sender<()>>,
@@ -54,6 +57,7 @@ impl Claimer {
             shared,
             settlements,
             pacing,
+            cursor: ClaimCursor::default(),
             outage,
             ready: Some(ready),
         }
@@ -112,6 +116,7 @@ impl Claimer {
         let kinds = shared.kinds.names();
         let mut asks = round.asks.clone();
         if round.reclaim {
+            self.cursor.rewind();
             let request = ClaimRequest {
                 slots: &asks,
                 kinds: &kinds,
@@ -125,7 +130,7 @@ impl Claimer {
                 slots: &asks,
                 kinds: &kinds,
             };
-            let leases = claim(&client, owner, lease, &request).await?;
+            let leases = claim_onward(&client, owner, lease, &request, &mut self.cursor).await?;
             for (lane, asked) in &asks {
                 let got = leases
                     .iter()
