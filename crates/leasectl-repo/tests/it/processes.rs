@@ -4,10 +4,10 @@
 //! as its entry.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader},
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
     process::{Child, ChildStdout, Command, Stdio},
-    sync::{Arc, Mutex},
 };
 
 use leasectl_remote::{Locality, RemoteUrl};
@@ -15,7 +15,10 @@ use leasectl_repo::{
     CacheSettings, CloneCache, CloneTarget, CredentialSource, Phase, Progress, RecloneReason,
     serve::Fault,
 };
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Pid, test_kill_process},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -229,36 +232,37 @@ async fn a_git_child_holds_the_lock_for_as_long_as_it_lives() {
     let world = World::new();
     world.origin.fatten("main", 2_000_000);
     let remote = world.serve_with(Fault::StallAfter(100_000)).await;
-    let url = remote.url("origin.git");
-    let mut worker = start_worker(&world, &url);
-    until("the pack is being sent", || remote.seen().packs == 1).await;
-    let child = Pid::from_raw(git_child_of(worker.id()).unwrap()).unwrap();
-    kill_process(child, Signal::STOP).unwrap();
-    worker.kill().unwrap();
-    worker.wait().unwrap();
-    remote.set_fault(Fault::None);
-
-    let waited = Arc::new(Mutex::new(false));
-    let (flag, cache, target) = (Arc::clone(&waited), world.cache(), world.target_at(&url));
-    let sink = move |progress: &Progress| {
-        if progress.phase == Phase::Waiting {
-            *flag.lock().unwrap() = true;
-        }
-    };
-    let next = tokio::spawn(async move {
-        cache
-            .ensure_clone(&target, &[], &sink, &CancellationToken::new())
-            .await
+    let lock = world.dir.path().join("lock");
+    let request = serde_json::json!({
+        "dir": world.dir.path().join("new"),
+        "create": true,
+        "url": remote.url("origin.git"),
+        "allow_local": true,
+        "refspecs": ["+refs/heads/*:refs/heads/*"],
+        "limits": support::limits(),
     });
-    until("the next worker waits", || *waited.lock().unwrap()).await;
-    assert_eq!(
-        remote.seen().handshakes,
-        1,
-        "no second writer while the first one exists"
-    );
-    kill_process(child, Signal::CONT).unwrap();
-    next.await.unwrap().unwrap();
-    assert_eq!(remote.seen().packs, 2);
+    let held = File::create(&lock).unwrap();
+    flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let mut command = hermetic(support::git_child().program);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(held)
+        .process_group(0);
+    let mut child = command.spawn().unwrap();
+    // The command holds the last copy on this side.
+    drop(command);
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{request}").unwrap();
+    until("the pack is being sent", || remote.seen().packs == 1).await;
+    let free = || {
+        let lock = File::open(&lock).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+    };
+    assert!(!free(), "the child holds the lock that it was given");
+    drop(stdin);
+    until("the child ends and the lock is free", free).await;
+    assert!(!child.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
