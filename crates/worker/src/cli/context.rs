@@ -10,7 +10,7 @@ use leasectl_core::kind::Kinds;
 use leasectl_core::migrations;
 use leasectl_core::repository::{self, NewRepository, Registered, RepoRef, Repository};
 use leasectl_remote::{Locality, RemoteUrl, RepoName};
-use leasectl_repo::{CacheSettings, ChildProgram, CloneCache, Limits};
+use leasectl_repo::{CacheSettings, ChildProgram, CloneCache};
 use leasectl_service::{OpenDatabase, OpenError, OpenOptions, Schema, Use, open_database};
 
 use super::{CommandError, Exit, Output, RepoArg, SharedArgs, repo_path};
@@ -238,7 +238,7 @@ impl Context {
         let settings = CacheSettings {
             root: self.repos_dir()?,
             locality,
-            limits: Limits::default(),
+            limits: self.settings.git.limits(),
             credentials: self.environment.credentials.clone(),
             git_child: ChildProgram {
                 program,

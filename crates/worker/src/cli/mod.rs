@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod enqueue;
 mod error;
+mod git_limits;
 mod interrupt;
 mod job;
 mod migrate;
@@ -32,6 +33,7 @@ pub use concurrency::{ConcurrencyArg, ConcurrencyError};
 pub use context::{Context, ForChildren};
 pub use error::{CommandError, Exit, with_causes};
 pub(crate) use interrupt::interrupted;
+pub use git_limits::GitLimitArgs;
 pub use output::{Output, Style};
 pub(crate) use repo_path::failed as clone_failed;
 pub use repo_ref::{RepoArg, RepoArgError};
@@ -82,6 +84,9 @@ pub struct SharedArgs {
         help_heading = "Settings"
     )]
     pub repos_dir: Option<PathBuf>,
+    /// What Git work may cost.
+    #[command(flatten)]
+    pub git: GitLimitArgs,
     /// How logs are written.
     #[command(flatten)]
     pub log: LogArgs,
