@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use super::handler::JobContext;
 use super::running::{Finished, RunningJob};
 use super::shared::Shared;
 use super::slots::Slot;
+use super::trust::TrustRules;
 use super::verdict::{Ended, Verdict, verdict};
 
 /// Runs the job's handler to its end and passes the settlement on.
@@ -28,7 +29,7 @@ pub(crate) async fn run(
         return;
     };
     let started = Instant::now();
-    let ended = supervise(context, &job, shared.settings.stop_grace).await;
+    let ended = supervise(context, &job, &shared.rules).await;
     job.kind.metrics.job_seconds.record(started.elapsed());
     let verdict = verdict(ended, job.stop_reason());
     log(&job, &verdict);
@@ -41,12 +42,12 @@ pub(crate) async fn run(
 }
 
 /// Waits for the handler; from the moment it is asked to stop, for the grace at most.
-async fn supervise(context: JobContext, job: &RunningJob, grace: Duration) -> Ended {
+async fn supervise(context: JobContext, job: &RunningJob, rules: &TrustRules) -> Ended {
     let handler = Arc::clone(&job.kind.handler);
     let handler = AssertUnwindSafe(async move { handler.run(context).await }).catch_unwind();
     let out_of_patience = async {
-        job.stopped().await;
-        tokio::time::sleep(grace).await;
+        let reason = job.stopped().await;
+        tokio::time::sleep(rules.grace(reason)).await;
     };
     tokio::select! {
         biased;

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use leasectl_core::database::{Database, DatabaseError};
+use leasectl_core::database::{Client, Database, DatabaseError};
 use leasectl_core::lease::{Beat, BeatReply, heartbeat};
 use leasectl_core::time::BootInstant;
 use leasectl_core::worker;
 use metrics::Histogram;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::heartbeat_seconds;
@@ -28,6 +28,9 @@ use super::verdict::StopReason;
 
 /// How often progress that handlers reported goes out between two heartbeats.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long the end waits for a beat that is under way.
+const LAST_BEAT: Duration = Duration::from_millis(500);
 
 /// The thread that beats.
 pub(crate) struct HeartbeatThread {
@@ -53,8 +56,7 @@ impl HeartbeatThread {
                 runtime.block_on(async {
                     let heart = Heart::new(Arc::clone(&shared), own);
                     tokio::select! {
-                        () = told_to_end.cancelled() => {}
-                        () = heart.beat() => {}
+                        () = heart.beat(&told_to_end) => {}
                         () = watch_trust(&shared) => {}
                     }
                 });
@@ -104,53 +106,82 @@ impl Heart {
         }
     }
 
-    /// Beats until the future is dropped.
-    async fn beat(mut self) {
+    /// Beats until it is told to end. A beat that is under way then is waited for a moment: its
+    /// statement must not come after the one that signs this worker off.
+    async fn beat(mut self, end: &CancellationToken) {
         let interval = self.shared.settings.lease.heartbeat_interval();
         let mut next_beat = Instant::now();
         loop {
             let started = Instant::now();
             let is_full = started >= next_beat;
-            // Without an answer by then, the connection is given up and another one is tried.
-            let patience = (self.shared.rules.window() / 3).max(Duration::from_millis(50));
-            let beaten = tokio::time::timeout(patience, self.beat_once(is_full)).await;
-            match beaten.unwrap_or(Err(DatabaseError::ConnectTimeout)) {
+            let cut_short = async {
+                end.cancelled().await;
+                tokio::time::sleep(LAST_BEAT).await;
+            };
+            let beaten = tokio::select! {
+                beaten = self.beat_in_time(is_full) => beaten,
+                () = cut_short => return,
+            };
+            let pause = match beaten {
                 Ok(()) => {
                     self.outage.over();
                     if is_full {
                         next_beat = started + interval;
                     }
-                    let progress = Instant::now() + PROGRESS_INTERVAL;
-                    tokio::time::sleep_until(progress.min(next_beat)).await;
+                    let until = (started + PROGRESS_INTERVAL).min(next_beat);
+                    until.saturating_duration_since(Instant::now())
                 }
-                Err(error) => tokio::time::sleep(self.outage.failed(&error)).await,
+                Err(error) => self.outage.failed(&error),
+            };
+            if end
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
+                return;
             }
         }
     }
 
-    /// One round trip: for every lease, or only for those with news.
-    async fn beat_once(&self, is_full: bool) -> Result<(), DatabaseError> {
+    /// One round trip: for every lease, or only for those with news. A connection that gives no
+    /// answer is given up, so that the next beat tries another one.
+    async fn beat_in_time(&self, is_full: bool) -> Result<(), DatabaseError> {
         let tick = self.tick(is_full);
         if !is_full && tick.jobs.is_empty() {
             return Ok(());
         }
+        let patience = (self.shared.rules.window() / 3).max(Duration::from_millis(50));
+        let no_answer = |_elapsed| DatabaseError::ConnectTimeout;
+        let client = timeout(patience, self.database.client())
+            .await
+            .map_err(no_answer)??;
+        let beaten = timeout(patience, self.beat_over(&client, &tick, is_full)).await;
+        if beaten.is_err() {
+            drop(Client::take(client));
+        }
+        beaten.map_err(no_answer)?
+    }
+
+    async fn beat_over(
+        &self,
+        client: &Client,
+        tick: &Tick,
+        is_full: bool,
+    ) -> Result<(), DatabaseError> {
         let settings = &self.shared.settings;
-        let client = self.database.client().await?;
         if !tick.jobs.is_empty() {
             let sent = BootInstant::now();
-            let replies = heartbeat(&client, &settings.owner, &settings.lease, &tick.beats).await?;
+            let replies = heartbeat(client, &settings.owner, &settings.lease, &tick.beats).await?;
             self.seconds.record(sent.elapsed());
-            self.take_replies(sent, &tick, &replies);
+            self.take_replies(sent, tick, &replies);
         }
         if is_full {
             let draining = self.shared.shutdown.is_requested();
-            worker::beat(&client, &self.shared.record, draining).await?;
+            worker::beat(client, &self.shared.record, draining).await?;
         }
         Ok(())
     }
-}
 
-impl Heart {
     /// The leases of one round trip, and what is said of each.
     ///
     /// A handler that was told to stop because its lease is gone is not beaten for: its lease, if

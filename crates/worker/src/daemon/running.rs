@@ -83,9 +83,11 @@ impl RunningJob {
         is_first
     }
 
-    /// Waits until the handler is asked to stop.
-    pub(crate) async fn stopped(&self) {
+    /// Waits until the handler is asked to stop; answers why.
+    pub(crate) async fn stopped(&self) -> StopReason {
         self.stop.cancelled().await;
+        // The reason is written before the token is triggered.
+        self.stop_reason().unwrap_or(StopReason::Drain)
     }
 
     /// Why the handler was asked to stop, if it was.

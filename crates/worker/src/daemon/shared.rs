@@ -41,7 +41,7 @@ impl Shared {
     ) -> Arc<Self> {
         let kinds = handlers.served(|lane| settings.concurrency.of(lane) > 0);
         let slots = Arc::new(Slots::new(settings.concurrency, |lane| kinds.serve(lane)));
-        let rules = TrustRules::new(&settings.lease);
+        let rules = TrustRules::new(&settings.lease, settings.stop_grace);
         let record = WorkerRecord {
             owner: settings.owner.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::claimer::Claimer;
 use super::handler::Handlers;
 use super::heartbeat::HeartbeatThread;
+use super::outage::chain;
 use super::running::Finished;
 use super::settings::WorkerSettings;
 use super::settler::Settler;
@@ -185,10 +186,13 @@ impl Supervisor {
         };
         let last = if at_once { AT_ONCE } else { LAST_SETTLEMENTS };
         let deadline = Instant::now() + last;
-        marking.abort();
         self.hand_back(deadline).await;
         self.others.shutdown().await;
         self.heartbeat.end().await;
+        // Nothing writes this worker's row any more.
+        if timeout_at(deadline, marking).await.is_ok() {
+            sign_off(&shared, deadline).await;
+        }
         tracing::info!(
             seconds = started.elapsed().as_secs_f64(),
             at_once,
@@ -228,26 +232,35 @@ impl Supervisor {
         self.claimer.abort();
         shared.registry.stop_all(StopReason::Drain);
         let settlements = self.settlements.clone();
-        let served = Lane::ALL
-            .into_iter()
-            .filter(|lane| shared.slots.capacity(*lane) > 0);
-        let served: Vec<_> = served.collect();
         let hand_back = async {
             for released in shared.registry.release_all() {
                 drop(settlements.send(released).await);
             }
             // Every attempt that ended handed its settlement to the channel before.
             shared.registry.emptied().await;
-            let client = shared.database.client().await?;
-            wakeup::announce(&client, &served).await?;
-            worker::deregister(&client, &shared.settings.owner).await
         };
-        match timeout_at(deadline, hand_back).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the worker could not sign off"),
-            Err(_) => tracing::warn!("not every lease could be handed back in time"),
+        if timeout_at(deadline, hand_back).await.is_err() {
+            tracing::warn!("not every lease could be handed back in time");
         }
         self.settlers.shutdown().await;
+    }
+}
+
+/// Tells the others what was handed back, and removes this worker's row.
+async fn sign_off(shared: &Shared, deadline: Instant) {
+    let served = Lane::ALL.into_iter();
+    let served: Vec<_> = served
+        .filter(|lane| shared.slots.capacity(*lane) > 0)
+        .collect();
+    let sign_off = async {
+        let client = shared.database.client().await?;
+        wakeup::announce(&client, &served).await?;
+        worker::deregister(&client, &shared.settings.owner).await
+    };
+    match timeout_at(deadline, sign_off).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "the worker could not sign off"),
+        Err(_elapsed) => tracing::warn!("the worker could not sign off in time"),
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use leasectl_core::lease::LeaseSettings;
 use leasectl_core::time::BootInstant;
 
+use super::verdict::StopReason;
+
 /// The lengths of the two windows that a lease's holder keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TrustRules {
@@ -19,16 +21,38 @@ pub(crate) struct TrustRules {
     patience: Duration,
     /// How often the windows are looked at.
     check_every: Duration,
+    /// How long a handler may take to stop that still has its lease.
+    grace: Duration,
+    /// The same when its lease is about to expire.
+    grace_at_expiry: Duration,
+    /// The same when its lease may be gone.
+    grace_without_trust: Duration,
 }
 
 impl TrustRules {
-    /// Derives the windows from the lease's settings, with the same margin for both.
-    pub(crate) fn new(settings: &LeaseSettings) -> Self {
+    /// Derives the windows from the lease's settings.
+    ///
+    /// Both end early enough that a handler which takes all of `grace` to stop is gone before
+    /// anybody may take its lease, and one without progress is settled before then.
+    pub(crate) fn new(settings: &LeaseSettings, grace: Duration) -> Self {
         let margin = settings.stale_after() - settings.trust_window();
+        let grace_at_expiry = grace.min(settings.ttl() / 4);
         Self {
             window: settings.trust_window(),
-            patience: settings.ttl() - margin,
+            patience: settings.ttl() - margin - grace_at_expiry,
             check_every: (margin / 6).clamp(Duration::from_millis(1), Duration::from_millis(250)),
+            grace,
+            grace_at_expiry,
+            grace_without_trust: grace.min(margin / 2),
+        }
+    }
+
+    /// How long a handler that was asked to stop may take before it is dropped.
+    pub(crate) fn grace(&self, reason: StopReason) -> Duration {
+        match reason {
+            StopReason::LeaseLost | StopReason::TrustEnded => self.grace_without_trust,
+            StopReason::NoProgress => self.grace_at_expiry,
+            StopReason::CancelRequested | StopReason::Drain => self.grace,
         }
     }
 
@@ -97,7 +121,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn rules() -> TrustRules {
-        TrustRules::new(&LeaseSettings::default())
+        TrustRules::new(&LeaseSettings::default(), 5 * SECOND)
     }
 
     #[test]
@@ -143,18 +167,35 @@ mod tests {
         let mut trust = Trust::from_claim(start);
         trust.renewed(start + 890 * SECOND, false);
         assert_eq!(
-            trust.verdict(start + 897 * SECOND, &rules()),
+            trust.verdict(start + 892 * SECOND, &rules()),
             Verdict::Trusted
         );
         assert_eq!(
-            trust.verdict(start + 898 * SECOND, &rules()),
+            trust.verdict(start + 893 * SECOND, &rules()),
             Verdict::NoProgress
         );
-        trust.renewed(start + 897 * SECOND, true);
+        trust.renewed(start + 892 * SECOND, true);
         assert_eq!(
-            trust.verdict(start + 898 * SECOND, &rules()),
+            trust.verdict(start + 893 * SECOND, &rules()),
             Verdict::Trusted
         );
+    }
+
+    #[test]
+    fn a_handler_is_dropped_before_anybody_may_take_its_lease() {
+        for (stale_ms, ttl_ms) in [(300, 300), (300, 900), (30_000, 900_000), (60_000, 60_000)] {
+            let (stale_after, ttl) = (
+                Duration::from_millis(stale_ms),
+                Duration::from_millis(ttl_ms),
+            );
+            let lease = LeaseSettings::new(stale_after / 3, stale_after, ttl).unwrap();
+            let rules = TrustRules::new(&lease, 5 * SECOND);
+            let late = 2 * rules.check_every;
+            let untrusted = rules.window + late + rules.grace(StopReason::TrustEnded);
+            assert!(untrusted < stale_after, "{stale_ms} ms: {untrusted:?}");
+            let unmoved = rules.patience + late + rules.grace(StopReason::NoProgress);
+            assert!(unmoved < ttl, "{ttl_ms} ms: {unmoved:?}");
+        }
     }
 
     #[test]
@@ -162,7 +203,7 @@ mod tests {
         for stale_ms in [300, 900, 3_000, 30_000, 600_000] {
             let stale_after = Duration::from_millis(stale_ms);
             let lease = LeaseSettings::new(stale_after / 3, stale_after, 30 * stale_after);
-            let rules = TrustRules::new(&lease.unwrap());
+            let rules = TrustRules::new(&lease.unwrap(), 5 * SECOND);
             assert!(
                 rules.window + 2 * rules.check_every < stale_after,
                 "{stale_ms} ms"

@@ -16,14 +16,14 @@ async fn heartbeats_keep_a_long_job_with_its_worker_past_stale_after() {
     let job = world.one_job().await;
     let holder = world
         .worker([gate.handler(WORK)])
-        .lease_ms(50, 300, 60_000)
+        .lease_ms(100, 1_000, 60_000)
         .start();
     until("the handler runs", || gate.entered() == 1).await;
     let rival = world.worker([no_op()]).start();
     let claimed = world.view(job).await.lease.expect("a lease");
-    let wanted = claimed.acquired_at.as_datetime() + Duration::from_millis(1_200);
+    let wanted = claimed.acquired_at.as_datetime() + Duration::from_millis(2_500);
     let later = world
-        .until_job(job, "four stale-afters of heartbeats", |job| {
+        .until_job(job, "heartbeats past stale-after", |job| {
             job.lease
                 .as_ref()
                 .is_none_or(|lease| lease.heartbeat_at.as_datetime() > wanted)
@@ -169,11 +169,14 @@ async fn a_job_that_keeps_losing_its_worker_ends_in_error() {
 async fn a_handler_that_gets_nowhere_is_stopped_when_its_lease_expires() {
     let world = World::new().await;
     let job = world.one_job().await;
-    let worker = world.worker([wedged()]).lease_ms(50, 300, 700).start();
-    let failed = world.until_job(job, "the first attempt ends", |job| {
-        !job.attempts.is_empty()
-    });
-    let failed = failed.await;
+    let worker = world.worker([wedged()]).lease_ms(100, 1_500, 1_500).start();
+    let failed = world
+        .until_job(job, "the first attempt ends", |job| {
+            job.attempts
+                .first()
+                .is_some_and(|attempt| attempt.outcome.is_some())
+        })
+        .await;
     let attempt = &failed.attempts[0];
     assert_eq!(attempt.outcome.as_deref(), Some("failed"));
     assert_eq!(
@@ -190,12 +193,12 @@ async fn progress_keeps_a_job_past_the_lease_time() {
     let job = world.one_job().await;
     let worker = world
         .worker([advancing(&gate, Duration::from_millis(20))])
-        .lease_ms(50, 400, 800)
+        .lease_ms(100, 1_500, 1_500)
         .start();
     let started = Instant::now();
     let shown = world
         .until_job(job, "two lease times of progress", |_| {
-            started.elapsed() > Duration::from_millis(1_800)
+            started.elapsed() > Duration::from_millis(3_500)
         })
         .await;
     let progress = shown.progress.expect("progress is shown");
