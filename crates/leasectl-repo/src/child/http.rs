@@ -81,7 +81,7 @@ impl Remote {
         }
         let client = builder
             .build()
-            .map_err(|error| Failure::Local(chain(&error)))?;
+            .map_err(|error| Failure::Unavailable(chain(&error)))?;
         let loopback = reach
             .addresses
             .iter()

@@ -196,6 +196,23 @@ async fn a_name_that_does_not_resolve_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_server_without_tls_is_not_talked_to_over_https() {
+    let world = World::new();
+    let remote = world.serve().await;
+    let url = remote.url("origin.git").replace("http://", "https://");
+    let error = fetch(&world.cache(), &world.target_at(&url))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("repo_unavailable", true),
+        "{}",
+        whole(&error)
+    );
+    assert_eq!(remote.seen().requests, 0);
+}
+
+#[tokio::test]
 async fn cancelling_ends_a_clone_at_once_and_leaves_nothing() {
     let world = fat_world();
     let remote = world.serve_with(Fault::StallAfter(100_000)).await;
