@@ -2,10 +2,12 @@
 //!
 //! Only the path goes to standard output, so that `cd "$(worker repo path owner/name)"` works.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use indicatif::ProgressBar;
 use leasectl_remote::RefName;
-use leasectl_repo::{CloneTarget, Phase, Progress, RepoError};
+use leasectl_repo::{CloneCache, CloneTarget, Phase, Progress, ProgressSink, RepoError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -42,22 +44,37 @@ pub(super) async fn run(context: &Context, args: &PathArgs) -> Result<(), Comman
     let cancel = CancellationToken::new();
     let bar = wait::bar(context);
     let report = |seen: &Progress| show(&bar, seen);
-    let ready = cache.ensure_clone(&target, &[], &report, &cancel).await;
+    let path = ready_path(&cache, &target, args.reference.as_ref(), &report, &cancel).await;
     bar.finish_and_clear();
-    let ready = ready.map_err(|error| failed(&error))?;
-    let path = match &args.reference {
-        Some(reference) => cache
-            .worktree(&ready, reference)
-            .await
-            .map_err(|error| failed(&error))?,
-        None => ready.path().to_path_buf(),
-    };
+    let path = path.map_err(|error| failed(&error))?;
     if args.json {
         return context
             .output()
             .json(&json!({"repo_id": repository.id, "path": path}));
     }
     context.output().line(path.display().to_string())
+}
+
+/// The clone's path, or a worktree's. Damage that only reading a commit finds puts the clone aside;
+/// then it is made anew, once.
+async fn ready_path(
+    cache: &CloneCache,
+    target: &CloneTarget,
+    reference: Option<&RefName>,
+    progress: &dyn ProgressSink,
+    cancel: &CancellationToken,
+) -> Result<PathBuf, RepoError> {
+    let ready = cache.ensure_clone(target, &[], progress, cancel).await?;
+    let Some(reference) = reference else {
+        return Ok(ready.path().to_path_buf());
+    };
+    match cache.worktree(&ready, reference).await {
+        Err(RepoError::Corrupt { .. }) => {}
+        found => return found,
+    }
+    drop(ready);
+    let ready = cache.ensure_clone(target, &[], progress, cancel).await?;
+    cache.worktree(&ready, reference).await
 }
 
 fn show(bar: &ProgressBar, seen: &Progress) {
