@@ -127,7 +127,12 @@ impl<'a> ApiBuilder<'a> {
     }
 }
 
-fn free_port() -> u16 {
+/// A port of 127.0.0.1 where nobody listens now.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("its address").port()
 }

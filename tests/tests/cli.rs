@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use leasectl_tests::{Fault, Finished, Invocation, Remote, Stage};
+use leasectl_tests::{Fault, Finished, Invocation, Remote, Stage, free_port};
 use serde_json::json;
 
 const NO_JOB: &str = "01234567-89ab-7def-8123-456789abcdef";
@@ -114,7 +114,8 @@ fn what_is_not_there_ends_with_three() {
 #[test]
 fn a_database_or_remote_that_is_away_ends_with_four() {
     let stage = Stage::new();
-    let away = "postgres://nobody:canary-secret@127.0.0.1:1/nothing";
+    let port = free_port();
+    let away = format!("postgres://nobody:canary-secret@127.0.0.1:{port}/nothing");
     for words in [
         &["status"][..],
         &["job", "list"],
@@ -123,7 +124,7 @@ fn a_database_or_remote_that_is_away_ends_with_four() {
     ] {
         let finished = stage
             .command(words)
-            .env("DATABASE_URL", away)
+            .env("DATABASE_URL", &away)
             .run()
             .expect_code(4);
         assert_readable(&finished);
@@ -135,7 +136,7 @@ fn a_database_or_remote_that_is_away_ends_with_four() {
     }
     let doctor = stage
         .command(["doctor"])
-        .env("DATABASE_URL", away)
+        .env("DATABASE_URL", &away)
         .run()
         .expect_code(4);
     assert!(doctor.stdout.contains("database"), "{}", doctor.stdout);
