@@ -159,3 +159,69 @@ fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_once_and_by_every_copy_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::try_take(&path).unwrap().unwrap();
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        let copy = lock.share().unwrap();
+        drop(lock);
+        assert!(
+            Lock::try_take(&path).unwrap().is_none(),
+            "a copy holds it as well"
+        );
+        drop(copy);
+        assert!(Lock::take_if_free(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_replaced_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let old = Lock::try_take(&path).unwrap().unwrap();
+        fs::remove_file(&path).unwrap();
+        let new = Lock::take_if_free(&path).unwrap();
+        assert!(new.is_some(), "the one at the path is free");
+        assert!(!is_still_at(&old.file, &path).unwrap());
+    }
+
+    #[test]
+    fn readers_share_and_keep_removers_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("use");
+        let readers = (InUse::mark(&path).unwrap(), InUse::mark(&path).unwrap());
+        assert!(readers.0.is_some() && readers.1.is_some());
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        drop(readers);
+        let remover = Lock::take_if_free(&path).unwrap();
+        assert!(remover.is_some());
+        assert!(InUse::mark(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_opened_is_an_error_and_not_somebody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("lock");
+        std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
+        assert!(Lock::try_take(&link).is_err());
+        assert!(Lock::try_take(&dir.path().join("missing/lock")).is_err());
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_lock_ends_when_it_is_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let _held = Lock::try_take(&path).unwrap().unwrap();
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone();
+        let longest = Duration::from_secs(600);
+        let waited = Lock::wait(dir.path(), &path, longest, &cancel, || stop.cancel()).await;
+        assert!(matches!(waited, Err(RepoError::Cancelled)));
+    }
+}

@@ -181,3 +181,64 @@ fn loose(dir: &Path) -> io::Result<Vec<(BString, PathBuf)>> {
     walk(&dir.join("refs"), b"refs", &mut found)?;
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> ObjectId {
+        ObjectId::from_hex(digit.to_string().repeat(40).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn packed_references_are_read_as_they_were_written() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("refs")).unwrap();
+        let mut refs = Refs::new();
+        refs.insert(
+            "refs/heads/main".into(),
+            Target {
+                id: id('1'),
+                peeled: None,
+            },
+        );
+        refs.insert(
+            "refs/tags/v1".into(),
+            Target {
+                id: id('2'),
+                peeled: Some(id('1')),
+            },
+        );
+        refs.insert(
+            "refs/heads/a b".into(),
+            Target {
+                id: id('3'),
+                peeled: None,
+            },
+        );
+        fs::write(dir.path().join("packed-refs"), to_packed(&refs)).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), refs);
+    }
+
+    #[test]
+    fn damaged_references_are_invalid_data() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["no id at all", "123 refs/heads/main", "^1111", "\0\0\0\0"] {
+            fs::write(dir.path().join("packed-refs"), text).unwrap();
+            let error = read(dir.path()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_survives_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for head in [
+            Head::Branch("refs/heads/main".into()),
+            Head::Commit(id('4')),
+        ] {
+            fs::write(dir.path().join("HEAD"), head.to_text()).unwrap();
+            assert_eq!(read_head(dir.path()).unwrap(), head);
+        }
+    }
+}
