@@ -7,7 +7,6 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
     reason = "an expectation that does not hold is how a test fails"
 )]
 
