@@ -1,6 +1,7 @@
 //! Repositories: what is registered, what its branches are, and where its synchronisation stands.
 
 mod change_status;
+mod due;
 mod projection;
 mod register;
 
@@ -12,6 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use self::change_status::{ChangeStatus, change_status};
+pub use self::due::due_for_fetch;
 pub use self::projection::{Branch, FetchRecord, branches, record_fetch};
 pub use self::register::{NewRepository, RegisterError, Registered, register};
 

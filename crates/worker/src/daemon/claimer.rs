@@ -66,6 +66,10 @@ impl Claimer {
     /// Claims until a shutdown is requested.
     pub(crate) async fn run(mut self) {
         let shutdown = self.shared.shutdown.clone();
+        if self.shared.kinds.names().is_empty() {
+            tracing::warn!("no lane with a handler is switched on; nothing will be claimed");
+            self.tell_ready();
+        }
         loop {
             let round = tokio::select! {
                 biased;
@@ -141,11 +145,15 @@ impl Claimer {
             self.count_claims(&leases);
             self.start(leases);
         }
+        self.tell_ready();
+        Ok(())
+    }
+
+    fn tell_ready(&mut self) {
         if let Some(ready) = self.ready.take() {
             // Nobody waits any more when the worker ends before it was ready.
             let _ = ready.send(());
         }
-        Ok(())
     }
 
     /// Starts the jobs of dead owners, and takes their room from what is asked for next.

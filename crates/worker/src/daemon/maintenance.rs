@@ -1,5 +1,5 @@
 //! What every worker does for all of them: buries jobs that may not run again, sweeps the lanes,
-//! finds cancel requests, and keeps the history's partitions.
+//! finds cancel requests, asks for the fetches that are due, and keeps the history's partitions.
 //!
 //! Every statement here skips what another worker has locked, so many workers may do it at once.
 
@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasectl_core::database::DatabaseError;
-use leasectl_core::{job, lease};
+use leasectl_core::job::{self, EnqueueError, EnqueueRequest};
+use leasectl_core::kind::{FETCH, Kinds};
+use leasectl_core::{lease, repository};
+use serde_json::json;
 
 use super::outage::Outage;
 use super::pacing::jittered;
@@ -16,6 +19,9 @@ use super::shared::Shared;
 /// How often the history's partitions are looked after.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// How often due fetches are looked for; a repository's own interval is counted in minutes.
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Sweeps at every poll until the future is dropped.
 pub(crate) async fn sweep(shared: Arc<Shared>) {
     let poll_interval = shared.settings.poll_interval;
@@ -23,6 +29,15 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
         let swept = sweep_once(&shared).await;
         tokio::time::sleep(next(&mut outage, swept, poll_interval)).await;
+    }
+}
+
+/// Asks for the fetches that are due until the future is dropped.
+pub(crate) async fn schedule(shared: Arc<Shared>) {
+    let mut outage = shared.outages.watch("schedule", SCHEDULE_INTERVAL);
+    loop {
+        let asked = ask_for_fetches(&shared).await;
+        tokio::time::sleep(next(&mut outage, asked, SCHEDULE_INTERVAL)).await;
     }
 }
 
@@ -68,6 +83,33 @@ async fn sweep_once(shared: &Shared) -> Result<(), DatabaseError> {
     shared.hints.give(lease::sweep(&client).await?.promoted);
     for id in lease::cancel_requests(&client, &shared.settings.owner).await? {
         shared.registry.cancel(id);
+    }
+    Ok(())
+}
+
+/// Enqueues a fetch for each repository whose own interval has passed.
+async fn ask_for_fetches(shared: &Shared) -> Result<(), DatabaseError> {
+    let due = {
+        let client = shared.database.client().await?;
+        repository::due_for_fetch(&client).await?
+    };
+    let Ok(args) = Kinds::standard().canonical_args(FETCH.name, &json!({})) else {
+        return Ok(());
+    };
+    for repo in due {
+        // One by one: a repository that was removed meanwhile must not hold up the others.
+        let request = EnqueueRequest::new(repo, &FETCH, args.clone());
+        match job::enqueue(&shared.database, &[request]).await {
+            Ok(enqueued) => {
+                let job = enqueued
+                    .first()
+                    .map(|job| tracing::field::display(job.job_id));
+                tracing::debug!(%repo, job, "a fetch is due");
+                shared.hints.give([FETCH.lane]);
+            }
+            Err(EnqueueError::Database(error)) => return Err(error),
+            Err(error) => tracing::debug!(%repo, %error, "a due fetch was not accepted"),
+        }
     }
     Ok(())
 }

@@ -71,7 +71,8 @@ impl RunningJob {
             job: lease.job().clone(),
             fence: lease.fence(),
             progress: ProgressReporter::new(Arc::clone(&self.progress)),
-            cancel: self.stop.clone(),
+            // A child: a handler that triggers its own token stops nobody but itself.
+            cancel: self.stop.child_token(),
             database: database.clone(),
         })
     }

@@ -130,6 +130,7 @@ impl Supervisor {
         let mut others = JoinSet::new();
         others.spawn(listener::listen(Arc::clone(&shared), direct));
         others.spawn(maintenance::sweep(Arc::clone(&shared)));
+        others.spawn(maintenance::schedule(Arc::clone(&shared)));
         others.spawn(maintenance::keep_history(Arc::clone(&shared)));
         others.spawn(systemd::feed_watchdog());
         let (tell_ready, ready) = oneshot::channel();

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use leasectl_core::failure::{ErrorCode, JobError};
-use leasectl_core::job::PublicState;
-use leasectl_core::kind::Lane;
+use leasectl_core::job::{JobFilter, PublicState, list};
+use leasectl_core::kind::{FETCH, Lane};
 use leasectl_worker::daemon::Concurrency;
 use serde_json::json;
 
@@ -221,4 +221,37 @@ async fn a_result_that_the_database_cannot_hold_does_not_hold_up_the_others() {
         Some(json!({"text": "xy"}))
     );
     worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_are_fetched_unasked_at_their_own_interval() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    gate.open();
+    let (repo, other) = (world.repository(0).await, world.repository(1).await);
+    world
+        .sql(&format!(
+            "update leasectl.repository set fetch_every = '1 hour' where id = '{repo}'"
+        ))
+        .await;
+    let worker = world.worker([gate.handler(FETCH)]).start();
+    until("the first fetch", || gate.entered() == 1).await;
+    let filter = |repo| JobFilter {
+        repo_id: Some(repo),
+        ..JobFilter::default()
+    };
+    let jobs = list(&world.database, &filter(repo), 10, None).await;
+    let jobs = jobs.expect("an answer").items;
+    assert_eq!(jobs.len(), 1);
+    let first = world.until_state(jobs[0].id, PublicState::Completed).await;
+    assert_eq!(first.args, json!({}));
+    worker.drain().await;
+    // As if it had been asked for two hours ago; a new worker looks at once.
+    let aged = "update leasectl.job_history set created_at = now() - interval '2 hours'";
+    assert_eq!(world.sql(aged).await, 1);
+    let worker = world.worker([gate.handler(FETCH)]).start();
+    until("the second fetch", || gate.entered() == 2).await;
+    worker.drain().await;
+    let others = list(&world.database, &filter(other), 10, None).await;
+    assert!(others.expect("an answer").items.is_empty());
 }
