@@ -240,6 +240,28 @@ impl Api {
         self.try_send(Method::GET, path, |request| request).ok()
     }
 
+    /// A `GET` of any URL, with exactly these headers and no token.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[must_use]
+    #[track_caller]
+    pub fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = self.client.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request, format!("GET {url}"))
+            .unwrap_or_else(|error| panic!("no answer: {error:?}\n{}", self.log()))
+    }
+
+    /// A `GET` of any URL without a token, such as another program's; nothing when there is no
+    /// answer.
+    #[must_use]
+    pub fn get_from(&self, url: &str) -> Option<Reply> {
+        answer(self.client.get(url), format!("GET {url}")).ok()
+    }
+
     /// A `POST` of JSON.
     ///
     /// # Panics
@@ -248,14 +270,6 @@ impl Api {
     #[track_caller]
     pub fn post(&self, path: &str, body: &Value) -> Reply {
         self.send(Method::POST, path, |request| request.json(body))
-    }
-
-    /// A `POST` of JSON; the error when there is no answer.
-    ///
-    /// # Errors
-    /// When the connection fails.
-    pub fn try_post(&self, path: &str, body: &Value) -> Result<Reply, reqwest::Error> {
-        self.try_send(Method::POST, path, |request| request.json(body))
     }
 
     /// A `POST` of any bytes under any media type.
@@ -302,18 +316,7 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        block_on(async {
-            let response = dress(request).send().await?;
-            let status = response.status().as_u16();
-            let headers = response.headers().clone();
-            let text = response.text().await?;
-            Ok(Reply {
-                shown,
-                status,
-                headers,
-                text,
-            })
-        })
+        answer(dress(request), shown)
     }
 
     /// Asks it to stop: SIGTERM.
@@ -329,4 +332,19 @@ impl Api {
     pub fn wait(&mut self) -> i32 {
         self.running.wait(PATIENCE)
     }
+}
+
+fn answer(request: RequestBuilder, shown: String) -> Result<Reply, reqwest::Error> {
+    block_on(async {
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await?;
+        Ok(Reply {
+            shown,
+            status,
+            headers,
+            text,
+        })
+    })
 }
