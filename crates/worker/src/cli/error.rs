@@ -94,6 +94,18 @@ impl CommandError {
         self.exit
     }
 
+    /// What went wrong, without the hint.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or("failed")
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Whether there is anything to print.
     #[must_use]
     pub fn is_silent(&self) -> bool {
@@ -103,7 +115,7 @@ impl CommandError {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message.as_deref().unwrap_or("failed"))?;
+        f.write_str(self.message())?;
         if let Some(hint) = &self.hint {
             write!(f, "\nhint: {hint}")?;
         }
@@ -148,6 +160,9 @@ impl From<OpenError> for CommandError {
             _ => Exit::Failed,
         };
         let failed = Self::caused(exit, &error);
+        if matches!(error, OpenError::NotRunning { .. }) {
+            return failed.hint("or worker run --embedded, to have one while a worker runs");
+        }
         if matches!(error, OpenError::Connect { .. }) && exit == Exit::Unavailable {
             return failed.hint("check that it runs, and its host, port and credentials");
         }

@@ -5,6 +5,7 @@
 //! make.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -96,6 +97,15 @@ impl Source {
     /// Whether the history of it is cut off, as in most clones of CI systems.
     pub(crate) fn is_shallow(&self) -> bool {
         self.common_dir.join("shallow").is_file()
+    }
+
+    /// Whether it belongs to somebody else, as in containers of CI systems; git refuses to serve
+    /// such a repository.
+    pub(crate) fn is_foreign(&self) -> bool {
+        let me = rustix::process::geteuid().as_raw();
+        [&self.folder, &self.common_dir]
+            .iter()
+            .any(|folder| fs::metadata(folder).is_ok_and(|found| found.uid() != me))
     }
 
     /// A short name for it, from its folder.

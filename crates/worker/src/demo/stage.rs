@@ -237,7 +237,7 @@ impl Setting<'_> {
         story: &mut Story<'_>,
     ) -> Result<Placed, CommandError> {
         let refs = source.refs().await?;
-        if refs.has_branches() && !source.is_shallow() {
+        if refs.has_branches() && !source.is_shallow() && !source.is_foreign() {
             let repository = self.register(&source.folder.to_string_lossy()).await?;
             return Ok((repository, None, false));
         }

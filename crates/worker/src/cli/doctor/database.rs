@@ -33,10 +33,8 @@ pub(super) async fn checks(context: &Context) -> (Vec<Check>, Option<Database>) 
     let opened = match context.open_unchecked().await {
         Ok(opened) => opened,
         Err(error) => {
-            let advice = "start one with worker run --embedded or worker demo, or set DATABASE_URL";
-            let text = error.to_string();
-            let said = text.lines().next().unwrap_or_default();
-            return (vec![Check::fail("database", said, advice)], None);
+            let advice = error.advice().unwrap_or("see the settings of DATABASE_URL and --data-dir");
+            return (vec![Check::fail("database", error.message(), advice)], None);
         }
     };
     let place = context.describe(&opened);
