@@ -1,7 +1,8 @@
 -- Ends jobs whose lease is over and that may not run again: cancelled ones, those that lost their
 -- worker three times in a row without durable progress, and those out of attempts.
 -- $1 at most so many.
--- Locks: the rows FOR UPDATE in the order of their ids, skipping locked ones. Index: job_running.
+-- Locks: the rows FOR UPDATE in the order of their ids, skipping locked ones. Index: job_running, then
+-- job_pkey alone (see claim.sql).
 -- Zero rows: there is nothing to bury.
 with dead as (
   select j.id
@@ -14,7 +15,7 @@ with dead as (
    limit $1
      for update skip locked
 ), gone as (
-  delete from leasectl.job j where j.id = any (array(select id from dead)) and j.state = 'running'
+  delete from leasectl.job j where j.id = any (array(select id from dead))
   returning j.*
 )
 insert into leasectl.job_history

@@ -2,7 +2,8 @@
 -- $1 lanes, $2 free slots of each, $3 kinds that this worker runs, $4 owner, $5 heartbeat interval in seconds,
 -- $6 stale-after and $7 lease ttl in seconds.
 -- Locks: the rows FOR UPDATE, skipping locked ones: a heartbeat or a fence in flight keeps its lease.
--- Staleness is checked again under the lock. Index: job_running.
+-- Staleness is checked again under the lock. Index: job_running, then job_pkey alone (see
+-- claim.sql).
 -- Jobs that may not run again are left to bury.sql. Zero rows: no lease is over.
 with dead as (
   select over.id
@@ -32,7 +33,7 @@ update leasectl.job j
        lease_owner = $4, lease_token = nextval('leasectl.lease_token'),
        lease_acquired_at = now(), lease_heartbeat_at = now(), lease_expires_at = now() + $7::float8 * interval '1 second',
        lease_stale_after = $6::float8 * interval '1 second', lease_heartbeat_interval = $5::float8 * interval '1 second'
- where j.id = any (array(select id from dead)) and j.state = 'running'
+ where j.id = any (array(select id from dead))
 returning j.id, j.repo_id, j.kind, j.lane, j.args, j.attempt, j.max_attempts, j.lease_token,
           greatest(j.created_at, j.not_before) as ready_at, now() as claimed_at, j.rank, j.seq,
           j.attempts -> -1 ->> 'owner' as from_owner,

@@ -1,6 +1,6 @@
 -- Wakes jobs whose time has come: they join their lane's queue. The head of a stack lane, which
 -- held its lane meanwhile, becomes ready at once. $1 at most so many.
--- Locks: the rows FOR NO KEY UPDATE, skipping locked ones. Index: job_due.
+-- Locks: the rows FOR NO KEY UPDATE, skipping locked ones. Index: job_due, job_pkey.
 -- Zero rows: nothing is due.
 update leasectl.job j
    set state = case j.lane when 'stack' then 'ready' else 'waiting' end
@@ -10,5 +10,4 @@ update leasectl.job j
           order by d.not_before
           limit $1
             for no key update skip locked))
-   and j.state = 'scheduled'
 returning j.repo_id, j.lane
