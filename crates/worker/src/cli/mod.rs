@@ -32,8 +32,8 @@ use leasectl_service::{DatabaseArgs, LogArgs, init_logging};
 pub use concurrency::{ConcurrencyArg, ConcurrencyError};
 pub use context::{Context, ForChildren};
 pub use error::{CommandError, Exit, with_causes};
-pub(crate) use interrupt::interrupted;
 pub use git_limits::GitLimitArgs;
+pub(crate) use interrupt::interrupted;
 pub use output::{Output, Style};
 pub(crate) use repo_path::failed as clone_failed;
 pub use repo_ref::{RepoArg, RepoArgError};
@@ -57,9 +57,20 @@ work on a repository register a URL or path on first use; commands that only rea
 
 Durations are written 500ms, 10s, 15m, 6h, 7d. Flags win over the environment.";
 
+const VARIABLES: &str = "\
+Variables without a flag:
+  LEASECTL_ALLOW_LOCAL            1 also accepts local paths, file://, http://, loopback and private
+                                  addresses as remotes [default: 0]
+  LEASECTL_GIT_TOKEN_<HOST>       a token for a Git host; in HOST write _ for a dot, __ for a dash
+  LEASECTL_GIT_TOKEN_DIR          folder with one token file per host, named like the host
+  LEASECTL_GIT_CREDENTIAL_HELPER  program that speaks git's credential protocol
+  NO_COLOR                        tables without colour
+  RUST_LOG                        which log records are written [default: info for run, else warn]";
+
 /// The command line of `worker`.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, about = ABOUT, after_help = EXIT_CODES)]
+#[command(after_long_help = format!("{EXIT_CODES}\n\n{VARIABLES}"))]
 #[command(disable_help_subcommand = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Settings that every command takes.
@@ -96,6 +107,7 @@ pub struct SharedArgs {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The daemon: claims jobs, keeps their leases and does their work until it is told to stop
+    #[command(after_long_help = VARIABLES)]
     Run(Box<RunArgs>),
     /// Workers, leases and queue; reads only, creates and starts nothing
     Status(status::StatusArgs),

@@ -33,7 +33,9 @@ pub(super) async fn checks(context: &Context) -> (Vec<Check>, Option<Database>) 
     let opened = match context.open_unchecked().await {
         Ok(opened) => opened,
         Err(error) => {
-            let advice = error.advice().unwrap_or("see the settings of DATABASE_URL and --data-dir");
+            let advice = error
+                .advice()
+                .unwrap_or("see the settings of DATABASE_URL and --data-dir");
             return (vec![Check::fail("database", error.message(), advice)], None);
         }
     };
