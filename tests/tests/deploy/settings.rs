@@ -80,7 +80,11 @@ fn every_variable_exists_and_is_documented() {
 fn is_for_both(name: &str) -> bool {
     matches!(
         name,
-        "PORT" | "LEASECTL_API_TOKEN" | "LEASECTL_REPOS_DIR" | "LEASECTL_DATA_DIR"
+        "PORT"
+            | "LEASECTL_API_TOKEN"
+            | "LEASECTL_REPOS_DIR"
+            | "LEASECTL_DATA_DIR"
+            | "LEASECTL_GIT_TOKEN_DIR"
     )
 }
 
