@@ -28,23 +28,33 @@ $$;
 --
 -- Two callers, or a caller and an enqueuer, may pick the same lane; the unique index lets one win.
 -- The loser's whole set is undone and tried lane by lane, so a collision never aborts the caller.
+--
+-- A session keeps the plans of its first calls, often made while the table was empty, when scanning
+-- all of it looks cheap. So only nested loops over indexes are allowed here, whatever the planner
+-- believes about the size of the table.
 create function leasectl.promote(repo_ids uuid[], lanes text[])
-returns setof text language plpgsql volatile as $$
+returns setof text language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   head record;
   promoted text[];
 begin
   update leasectl.job set state = 'waiting'
    where id = any (array(
-     select ready.id
+     select outranked.id
        from (select distinct * from unnest(repo_ids, lanes) as l(repo_id, lane)) l
-       join leasectl.job ready on ready.repo_id = l.repo_id and ready.lane = l.lane
-                              and ready.state = 'ready'
-      where exists (select from leasectl.job w
-                     where w.state = 'waiting' and w.repo_id = l.repo_id and w.lane = l.lane
-                       and not w.staged and w.rank < ready.rank)
-      order by ready.id
-        for no key update of ready skip locked))
+      cross join lateral (
+        select ready.id
+          from leasectl.job ready
+         where ready.repo_id = l.repo_id and ready.lane = l.lane and ready.state = 'ready'
+           and ready.rank > (select w.rank from leasectl.job w
+                              where w.state = 'waiting' and w.repo_id = l.repo_id and w.lane = l.lane
+                                and not w.staged
+                              order by w.rank, w.seq limit 1)
+         limit 1
+           for no key update skip locked) outranked))
      and state = 'ready';
 
   begin
@@ -104,7 +114,10 @@ $$;
 -- Activates one staged job, or merges it into an equal job that was never claimed. The caller
 -- holds the row's lock.
 create function leasectl.activate_staged(job_id uuid)
-returns void language plpgsql volatile as $$
+returns void language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   equal_id uuid;
 begin
@@ -152,7 +165,7 @@ $$;
 
 -- Raises unless the arguments fit the kind's specification; returns the kind's lane.
 create function leasectl.check_args(kind_name text, args jsonb)
-returns text language plpgsql stable as $$
+returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   spec leasectl.kind;
   arg record;
@@ -204,7 +217,8 @@ $$;
 create function leasectl.enqueue(
   repo text, kind text, args jsonb default '{}', priority integer default 0,
   not_before timestamptz default null)
-returns uuid language plpgsql volatile as $$
+returns uuid language plpgsql volatile
+set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   target uuid;
   target_lane text := leasectl.check_args(enqueue.kind, enqueue.args);
@@ -214,9 +228,16 @@ begin
     raise exception 'priority % is out of range; it is a whole number from -100 to 100', enqueue.priority
       using errcode = 'invalid_parameter_value';
   end if;
+  -- The same bounds as in the programs: times beyond them, infinity too, are more than readers can hold.
+  if enqueue.not_before < '1970-01-01 00:00Z' or enqueue.not_before >= '2200-01-01 00:00Z' then
+    raise exception 'the time to start is too far away; it lies between 1970 and 2200'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  -- Three looks into an index: a comparison of the id's text would read every repository.
   select r.id into target
     from leasectl.repository r
-   where r.id::text = lower(enqueue.repo) or r.name = enqueue.repo or r.git_url = enqueue.repo;
+   where r.id = case when enqueue.repo ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then enqueue.repo::uuid end
+      or r.name = enqueue.repo or r.git_url = enqueue.repo;
   if not found then
     raise exception 'there is no repository "%"', left(enqueue.repo, 256)
       using errcode = 'no_data_found';
@@ -284,8 +305,12 @@ select b.repo_id, b.name, b.head, b.parent, b.registered, b.state, b.seen_at, b.
 
 -- Makes a partition for today and each of the next seven days, and drops those in which every job
 -- finished longer ago than keep. One round at a time; others return at once.
+--
+-- Settling waits behind a partition that waits to come or go, so it gives up at once when somebody
+-- reads the history for long, such as a backup; the next round tries again.
 create function leasectl.maintain_history(keep interval, out created integer, out dropped integer, out deleted bigint)
-language plpgsql volatile as $$
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
 declare
   day date;
   today date := (now() at time zone 'utc')::date;

@@ -1,11 +1,12 @@
 -- Cancels a job: one that is not running ends at once, a running one is asked to stop.
 -- $1 job id. Locks: a job that is not running FOR UPDATE; a running one with a non-key lock only,
--- which waits for no fence: nothing ends here, the owner will settle. Index: job_pkey.
+-- which waits for no fence: nothing ends here, the owner will settle. Index: job_pkey; the token
+-- stands for the state (I8), which would offer the planner the index of running jobs.
 -- Zero rows: there is no live job of that id, or it was claimed or released in this very moment.
 with held as materialized (
   select j.id from leasectl.job j where j.id = $1 and j.state <> 'running' for update
 ), gone as (
-  delete from leasectl.job j where j.id = any (array(select id from held)) and j.state <> 'running'
+  delete from leasectl.job j where j.id = $1 and j.lease_token is null and exists (select from held)
   returning j.*
 ), finished as (
   insert into leasectl.job_history
@@ -18,7 +19,7 @@ with held as materialized (
   returning repo_id, lane
 ), asked as (
   update leasectl.job j set cancel_requested = true
-   where j.id = $1 and j.state = 'running' and not exists (select from held)
+   where j.id = $1 and j.lease_token is not null and not exists (select from held)
   returning j.repo_id, j.lane
 )
 select repo_id, lane, true as ended from finished

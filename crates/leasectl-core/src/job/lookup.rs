@@ -70,10 +70,10 @@ pub(crate) fn checked_limit(limit: u16) -> Result<u16, LookupError> {
 /// # Errors
 /// When the database is away.
 pub async fn find(database: &Database, id: JobId) -> Result<Option<JobView>, DatabaseError> {
-    let filter = JobFilter::default();
-    Ok(select(database, Some(id.as_uuid()), &filter, None, 1)
-        .await?
-        .pop())
+    let client = database.client().await?;
+    let statement = client.prepare_cached(include_str!("find.sql")).await?;
+    let row = client.query_opt(&statement, &[&id.as_uuid()]).await?;
+    row.as_ref().map(JobView::from_row).transpose()
 }
 
 /// Jobs, newest first. `limit` is 1 to 200.
@@ -90,13 +90,12 @@ pub async fn list(
     let before = cursor
         .map(|cursor| Uuid::try_parse(cursor).map_err(|_| LookupError::BadCursor))
         .transpose()?;
-    let jobs = select(database, None, filter, before, i64::from(limit) + 1).await?;
+    let jobs = select(database, filter, before, i64::from(limit) + 1).await?;
     Ok(Page::cut(jobs, limit, |job| job.id.to_string()))
 }
 
 async fn select(
     database: &Database,
-    id: Option<Uuid>,
     filter: &JobFilter,
     before: Option<Uuid>,
     limit: i64,
@@ -104,11 +103,11 @@ async fn select(
     let client = database.client().await?;
     let repo = filter.repo_id.map(RepoId::as_uuid);
     let state = filter.state.map(PublicState::as_str);
-    let statement = client.prepare_cached(include_str!("lookup.sql")).await?;
+    // Not prepared: a kept statement would be planned for every filter at once.
     let rows = client
         .query(
-            &statement,
-            &[&id, &repo, &filter.kind, &state, &before, &limit],
+            include_str!("lookup.sql"),
+            &[&repo, &filter.kind, &state, &before, &limit],
         )
         .await?;
     rows.iter().map(JobView::from_row).collect()

@@ -241,3 +241,34 @@ async fn bad_cursors_and_limits_are_refused() {
         ));
     }
 }
+
+#[tokio::test]
+async fn maintenance_gives_up_at_once_behind_somebody_who_reads_the_history() {
+    let fixture = Fixture::new().await;
+    fixture
+        .client()
+        .await
+        .batch_execute(
+            "create table leasectl.job_history_20200101 partition of leasectl.job_history \
+             for values from (leasectl.uuid_v7_floor('2020-01-01Z')) to (leasectl.uuid_v7_floor('2020-01-02Z'))",
+        )
+        .await
+        .unwrap();
+    let backup = fixture.client().await;
+    backup
+        .batch_execute("begin; lock table leasectl.job_history in access share mode")
+        .await
+        .unwrap();
+    let maintaining = job::maintain(&fixture.database, MONTH);
+    let error = tokio::time::timeout(Duration::from_secs(1), maintaining)
+        .await
+        .expect("it does not queue up")
+        .unwrap_err();
+    assert!(
+        error.is_unavailable(),
+        "the next round tries again: {error:?}"
+    );
+    backup.batch_execute("commit").await.unwrap();
+    let maintained = job::maintain(&fixture.database, MONTH).await.unwrap();
+    assert_eq!(maintained.dropped, 1);
+}

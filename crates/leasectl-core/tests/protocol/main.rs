@@ -13,6 +13,7 @@ mod fixture;
 mod heartbeats;
 mod history;
 mod lanes;
+mod plans;
 mod repositories;
 mod schema;
 mod settling;

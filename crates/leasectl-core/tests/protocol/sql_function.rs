@@ -1,6 +1,6 @@
 //! `leasectl.enqueue`: jobs inside a caller's own transaction, of whatever length.
 
-use leasectl_core::job::PublicState;
+use leasectl_core::job::{self, JobFilter, PublicState};
 use leasectl_core::kind::{Kinds, Lane};
 use leasectl_core::lease;
 use serde_json::{Value, json};
@@ -172,4 +172,59 @@ async fn it_refuses_what_the_programs_refuse() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn a_time_to_start_that_no_reader_can_hold_is_refused() {
+    let fixture = Fixture::new().await;
+    fixture.repository("a").await;
+    let client = fixture.client().await;
+    let enqueue =
+        "select leasectl.enqueue('team/a', 't_fetch', not_before => $1::text::timestamptz)";
+    for time in ["infinity", "-infinity", "290000-01-01", "1969-12-31 23:00Z"] {
+        let refused = client.query(enqueue, &[&time]).await.unwrap_err();
+        let refused = refused
+            .as_db_error()
+            .expect("the function refuses")
+            .message();
+        assert!(refused.contains("too far away"), "{time}: {refused}");
+    }
+    client.query(enqueue, &[&"2100-01-01"]).await.unwrap();
+    let page = job::list(&fixture.database, &JobFilter::default(), 10, None).await;
+    assert_eq!(page.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repository_is_named_by_id_name_or_url_and_found_without_reading_all_of_them() {
+    let fixture = Fixture::new().await;
+    let id = fixture.repository("a").await;
+    fixture
+        .execute(
+            "insert into leasectl.repository (name, git_url) \
+             select 'many/' || n, 'https://git.example.com/many/' || n from generate_series(1, 2000) n",
+            &[],
+        )
+        .await;
+    let mut caller = fixture.client().await;
+    let transaction = tokio_postgres::Client::transaction(&mut caller)
+        .await
+        .unwrap();
+    let url = "https://git.example.com/team/a";
+    for name in [
+        &id.to_string(),
+        &id.to_string().to_uppercase(),
+        "team/a",
+        url,
+    ] {
+        enqueue(&transaction, name, "t_fetch", &json!({}))
+            .await
+            .unwrap();
+    }
+    let read = "select seq_tup_read from pg_stat_xact_user_tables \
+                 where schemaname = 'leasectl' and relname = 'repository'";
+    let read: i64 = transaction.query_one(read, &[]).await.unwrap().get(0);
+    transaction.commit().await.unwrap();
+    assert_eq!(read, 0);
+    let found = "select count(distinct repo_id) from leasectl.job";
+    assert_eq!(fixture.count(found).await, 1);
 }

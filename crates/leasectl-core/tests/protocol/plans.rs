@@ -1,0 +1,72 @@
+//! Plans: a session keeps those that it made while the database was empty.
+
+use leasectl_core::database::Database;
+use leasectl_core::ids::JobId;
+use leasectl_core::job;
+use leasectl_core::kind::Lane;
+use leasectl_core::lease;
+use uuid::Uuid;
+
+use crate::fixture::Fixture;
+
+/// Often enough that the server stops planning for the parameters of each call.
+const CALLS: usize = 8;
+
+/// 4,000 lanes that are held, with two waiting jobs behind each, and one that lost its promotion.
+const FILL: &str = "
+    insert into leasectl.repository (name, git_url)
+    select 'many/' || n, 'https://git.example.com/many/' || n from generate_series(1, 4000) n;
+    insert into leasectl.job (id, repo_id, kind, lane, args, state, priority)
+    select leasectl.uuid_v7(), r.id, 't_fetch', 'fetch', '{}', s.state, 0
+      from leasectl.repository r
+     cross join (values ('ready'), ('waiting'), ('waiting')) as s (state);
+    insert into leasectl.job (id, repo_id, kind, lane, args, state, not_before)
+    select leasectl.uuid_v7(), r.id, 't_index', 'index', '{}', 'scheduled', now() - interval '1 second'
+      from leasectl.repository r limit 1";
+
+/// What the sessions of a worker and of the API do all day.
+async fn do_everything(database: &Database, id: JobId) -> Vec<Lane> {
+    let client = database.client().await.unwrap();
+    let promoted = lease::sweep(&client).await.unwrap().promoted;
+    drop(client);
+    job::cancel(database, id).await.unwrap();
+    job::find(database, id).await.unwrap();
+    promoted
+}
+
+/// Rows of live jobs that this session read without an index, in a transaction that is open.
+async fn read_in_sequence(database: &Database) -> i64 {
+    let read = "select seq_tup_read from pg_stat_xact_user_tables \
+                 where schemaname = 'leasectl' and relname = 'job'";
+    let client = database.client().await.unwrap();
+    client.query_one(read, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn plans_made_while_the_table_was_empty_never_read_all_of_it() {
+    let fixture = Fixture::new().await;
+    let off = "alter table leasectl.job set (autovacuum_enabled = false)";
+    fixture.execute(off, &[]).await;
+    // One connection, so that every call finds the plans of the calls before.
+    let session = fixture.database.dedicated("plans").unwrap();
+    let nobody = JobId::from(Uuid::nil());
+    for _ in 0..CALLS {
+        do_everything(&session, nobody).await;
+        let lanes = [(Uuid::nil().into(), Lane::Fetch)];
+        let client = session.client().await.unwrap();
+        lease::promote(&client, &lanes).await.unwrap();
+    }
+    fixture.client().await.batch_execute(FILL).await.unwrap();
+    let waiting = "select id from leasectl.job where state = 'waiting' limit 1";
+    let row = fixture.client().await.query_one(waiting, &[]).await;
+    let cancelled: Uuid = row.unwrap().get(0);
+
+    let begin = session.client().await.unwrap();
+    begin.batch_execute("begin").await.unwrap();
+    drop(begin);
+    let before = read_in_sequence(&session).await;
+    let promoted = do_everything(&session, cancelled.into()).await;
+    let read = read_in_sequence(&session).await - before;
+    assert_eq!(promoted, [Lane::Index]);
+    assert_eq!(read, 0, "rows of live jobs were read without an index");
+}
