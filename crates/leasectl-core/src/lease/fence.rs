@@ -4,6 +4,8 @@
 //! What holds is a `FOR KEY SHARE` on the job's row until COMMIT, against the `FOR UPDATE` that
 //! everything takes that ends or moves a lease.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use deadpool_postgres::Transaction;
 use thiserror::Error;
 
@@ -41,6 +43,7 @@ pub struct FencedTransaction<'a> {
     transaction: Transaction<'a>,
     key: LeaseKey,
     owner: &'a Owner,
+    durable: AtomicBool,
 }
 
 impl Fence {
@@ -75,6 +78,7 @@ impl Fence {
                 transaction,
                 key: self.key,
                 owner: &self.owner,
+                durable: AtomicBool::new(false),
             }),
             None => Err(FenceError::LeaseLost),
         }
@@ -91,9 +95,25 @@ impl<'a> FencedTransaction<'a> {
     /// Notes that this transaction commits progress which a successor need not repeat: losing the
     /// worker after it is not counted against the job.
     ///
+    /// It is written by [`FencedTransaction::commit`]. Written earlier, its row lock would hold up
+    /// the heartbeat of every lease of this worker until the transaction ends.
+    pub fn mark_durable(&self) {
+        self.durable.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the writes visible, all at once.
+    ///
     /// # Errors
-    /// When the database is away.
-    pub async fn mark_durable(&self) -> Result<(), FenceError> {
+    /// When the database is away; whether the commit happened is then unknown, so what a handler
+    /// writes must bear being written again.
+    pub async fn commit(self) -> Result<(), FenceError> {
+        if self.durable.load(Ordering::Relaxed) {
+            self.write_durable().await?;
+        }
+        Ok(self.transaction.commit().await?)
+    }
+
+    async fn write_durable(&self) -> Result<(), FenceError> {
         let statement = self
             .transaction
             .prepare_cached(include_str!("durable.sql"))
@@ -114,14 +134,5 @@ impl<'a> FencedTransaction<'a> {
         } else {
             Err(FenceError::LeaseLost)
         }
-    }
-
-    /// Makes the writes visible, all at once.
-    ///
-    /// # Errors
-    /// When the database is away; whether the commit happened is then unknown, so what a handler
-    /// writes must bear being written again.
-    pub async fn commit(self) -> Result<(), FenceError> {
-        Ok(self.transaction.commit().await?)
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::settle::without_nul;
 use super::{LeaseKey, LeaseSettings};
 use crate::database::{Client, DatabaseError};
 use crate::ids::{JobId, Owner, Token};
@@ -62,6 +63,7 @@ pub async fn heartbeat(
             beat.progress
                 .as_ref()
                 .and_then(|progress| serde_json::to_value(progress).ok())
+                .map(without_nul)
         })
         .collect();
     let messages: Vec<_> = beats

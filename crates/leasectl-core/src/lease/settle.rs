@@ -191,8 +191,9 @@ fn backoff_seconds(attempt: i16) -> f64 {
     whole * rand::rng().random_range(0.5..=1.0)
 }
 
-/// PostgreSQL's `jsonb` holds no NUL; one in a remote's message must not block a settlement.
-fn without_nul(value: Value) -> Value {
+/// PostgreSQL's `jsonb` holds no NUL; one in a remote's message must not block a settlement, and one
+/// in a handler's progress must not stop the heartbeat of every lease.
+pub(super) fn without_nul(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "")),
         Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),

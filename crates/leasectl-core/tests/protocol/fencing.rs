@@ -205,3 +205,34 @@ async fn tokens_are_drawn_without_a_cache_and_grow_across_connections() {
         fixture.settle(lease.complete(done())).await;
     }
 }
+
+#[tokio::test]
+async fn marking_progress_durable_does_not_hold_up_heartbeats() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    fixture.enqueue(repo, &FETCH, "").await;
+    let me = owner("me");
+    let lease = fixture.claim_one(&me, Lane::Fetch).await;
+    let fence = lease.fence();
+    let mut writer = fixture.client().await;
+    let fenced = fence.begin(&mut writer).await.unwrap();
+    fenced.mark_durable();
+
+    let beat = Beat {
+        key: lease.key(),
+        advanced: false,
+        progress: None,
+        message: None,
+    };
+    let beats = [beat];
+    let client = fixture.client().await;
+    let beating = lease::heartbeat(&client, &me, &fixture.settings, &beats);
+    let replies = tokio::time::timeout(Duration::from_secs(1), beating)
+        .await
+        .expect("the heartbeat does not wait for the transaction")
+        .unwrap();
+    assert_eq!(replies.len(), 1);
+    fenced.commit().await.unwrap();
+    let durable = "select count(*) from leasectl.job where durable";
+    assert_eq!(fixture.count(durable).await, 1);
+}

@@ -181,3 +181,26 @@ async fn heartbeats_write_no_index() {
         "{cold} of 1500 beats wrote an index"
     );
 }
+
+#[tokio::test]
+async fn a_nul_in_one_handlers_progress_stops_no_heartbeat() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let id = fixture.enqueue(repo, &FETCH, "").await.job_id;
+    let me = owner("me");
+    let lease = fixture.claim_one(&me, Lane::Fetch).await;
+    let mut careless = beat(lease.key(), true);
+    careless.message = Some("receiving\0".to_owned());
+    careless.progress = Some(Progress {
+        done: u64::MAX,
+        total: None,
+        unit: "objects\0".to_owned(),
+    });
+    assert_eq!(send(&fixture, &me, &[careless]).await.len(), 1);
+    let job = fixture.job(id).await;
+    let progress = job.progress.unwrap();
+    assert_eq!(
+        (progress.done, progress.unit.as_str()),
+        (u64::MAX, "objects")
+    );
+}

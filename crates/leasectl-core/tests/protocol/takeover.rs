@@ -181,7 +181,7 @@ async fn durable_progress_keeps_redeploys_from_killing_a_long_job() {
         let fence = lease.fence();
         let mut client = fixture.client().await;
         let fenced = fence.begin(&mut client).await.unwrap();
-        fenced.mark_durable().await.unwrap();
+        fenced.mark_durable();
         fenced.commit().await.unwrap();
         fixture.age(id, SILENCE).await;
         let mut taken = fixture
