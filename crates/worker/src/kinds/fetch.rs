@@ -1,5 +1,6 @@
 //! `fetch`: brings the clone and the branch projection up to date with the remote.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -61,6 +62,7 @@ impl Handler for FetchHandler {
         let target = self.target(&context).await?;
         let sink = Reporting {
             reporter: &context.progress,
+            bytes_received: AtomicU64::new(0),
         };
         let fetched = self
             .cache
@@ -237,6 +239,7 @@ fn job_error(error: &RepoError) -> JobError {
 /// Passes a fetch's progress on.
 struct Reporting<'a> {
     reporter: &'a ProgressReporter,
+    bytes_received: AtomicU64,
 }
 
 impl ProgressSink for Reporting<'_> {
@@ -250,6 +253,13 @@ impl ProgressSink for Reporting<'_> {
         }
         self.reporter
             .report(progress.done, progress.total, unit(progress.phase));
+        // One large object is an advance too while it comes in.
+        let before = self
+            .bytes_received
+            .fetch_max(progress.bytes_received, Ordering::Relaxed);
+        if progress.bytes_received > before {
+            self.reporter.advanced();
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The supervisor against a real PostgreSQL, in this process, with handlers made for the tests.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking, helpers included")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test fails by panicking, helpers included"
+)]
 
 mod cancelling;
 mod draining;
