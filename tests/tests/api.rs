@@ -1,7 +1,5 @@
 //! The HTTP service as clients see it: work is accepted, done by workers, and reported.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::time::{Duration, Instant};
 
 use leasectl_tests::{

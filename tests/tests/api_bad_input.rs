@@ -90,89 +90,85 @@ fn without_leave_local_remotes_are_refused() {
     assert_eq!(rows(&stage), (0, 0));
 }
 
-#[test]
-fn jobs_that_make_no_sense_are_refused() {
-    let stage = Stage::new();
-    let repo = stage.register("https://example.com/acme/app");
-    let api = stage.api().start();
-    let large = "x".repeat(70_000);
-    for (status, job) in [
-        (400, json!({})),
-        (400, json!([])),
-        (400, json!(null)),
-        (400, json!("fetch")),
-        (400, json!({"repo": repo})),
-        (400, json!({"kind": "fetch"})),
-        (400, json!({"repo": 7, "kind": "fetch"})),
-        (400, json!({"repo": repo, "kind": null})),
-        (400, json!({"repo": repo, "kind": ""})),
-        (400, json!({"repo": repo, "kind": "index"})),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch'; drop table leasectl.job; --"}),
-        ),
-        (400, json!({"repo": repo, "kind": "fetch\u{0}"})),
-        (400, json!({"repo": "", "kind": "fetch"})),
-        (400, json!({"repo": "a/b/c/d", "kind": "fetch"})),
-        (400, json!({"repo": "acme/app\u{0}", "kind": "fetch"})),
-        (400, json!({"repo": "../../etc/passwd", "kind": "fetch"})),
-        (404, json!({"repo": "acme/nothing", "kind": "fetch"})),
-        (
-            404,
-            json!({"repo": "01234567-89ab-7def-8123-456789abcdef", "kind": "fetch"}),
-        ),
-        (
-            404,
-            json!({"repo": "https://example.com/never/registered", "kind": "fetch"}),
-        ),
-        (400, json!({"repo": repo, "kind": "fetch", "priority": 101})),
-        (400, json!({"repo": repo, "kind": "fetch", "priority": 1.5})),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "priority": "high"}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "not_before": "soon"}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "not_before": 12}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "not_before": "9999-99-99T00:00:00Z"}),
-        ),
-        (400, json!({"repo": repo, "kind": "fetch", "colour": "red"})),
-        (400, json!({"repo": repo, "kind": "fetch", "args": []})),
-        (400, json!({"repo": repo, "kind": "fetch", "args": "{}"})),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "args": {"force": true}}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "args": {"refspecs": []}}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "args": {"refspecs": null}}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "args": {"refspecs": [{}]}}),
-        ),
-        (
-            400,
-            json!({"repo": repo, "kind": "fetch", "args": {"refspecs": [large]}}),
-        ),
-    ] {
+/// Posts each job and expects the status beside it.
+#[track_caller]
+fn assert_each_refused(api: &Api, jobs: impl IntoIterator<Item = (u16, Value)>) {
+    for (status, job) in jobs {
         let reply = api.post("/v1/jobs", &job);
         assert_eq!(reply.status, status, "{}: {}", shortened(&job), reply.text);
         reply.expect_problem(status);
     }
-    assert_eq!(rows(&stage), (1, 0));
     assert!(!api.log().contains("panicked"), "{}", api.log());
+}
+
+#[test]
+fn jobs_of_no_known_kind_or_repository_are_refused() {
+    let stage = Stage::new();
+    let repo = stage.register("https://example.com/acme/app");
+    let api = stage.api().start();
+    let unknown = "01234567-89ab-7def-8123-456789abcdef";
+    assert_each_refused(
+        &api,
+        [
+            (400, json!({})),
+            (400, json!([])),
+            (400, json!(null)),
+            (400, json!("fetch")),
+            (400, json!({"repo": repo})),
+            (400, json!({"kind": "fetch"})),
+            (400, json!({"repo": 7, "kind": "fetch"})),
+            (400, json!({"repo": repo, "kind": null})),
+            (400, json!({"repo": repo, "kind": ""})),
+            (400, json!({"repo": repo, "kind": "index"})),
+            (
+                400,
+                json!({"repo": repo, "kind": "fetch'; drop table leasectl.job; --"}),
+            ),
+            (400, json!({"repo": repo, "kind": "fetch\u{0}"})),
+            (400, json!({"repo": "", "kind": "fetch"})),
+            (400, json!({"repo": "a/b/c/d", "kind": "fetch"})),
+            (400, json!({"repo": "acme/app\u{0}", "kind": "fetch"})),
+            (400, json!({"repo": "../../etc/passwd", "kind": "fetch"})),
+            (404, json!({"repo": "acme/nothing", "kind": "fetch"})),
+            (404, json!({"repo": unknown, "kind": "fetch"})),
+            (
+                404,
+                json!({"repo": "https://example.com/never/registered", "kind": "fetch"}),
+            ),
+        ],
+    );
+    assert_eq!(rows(&stage), (1, 0));
+}
+
+#[test]
+fn jobs_whose_settings_make_no_sense_are_refused() {
+    let stage = Stage::new();
+    let repo = stage.register("https://example.com/acme/app");
+    let api = stage.api().start();
+    let large = "x".repeat(70_000);
+    let settings = [
+        ("priority", json!(101)),
+        ("priority", json!(1.5)),
+        ("priority", json!("high")),
+        ("not_before", json!("soon")),
+        ("not_before", json!(12)),
+        ("not_before", json!("9999-99-99T00:00:00Z")),
+        ("colour", json!("red")),
+        ("args", json!([])),
+        ("args", json!("{}")),
+        ("args", json!({"force": true})),
+        ("args", json!({"refspecs": []})),
+        ("args", json!({"refspecs": null})),
+        ("args", json!({"refspecs": [{}]})),
+        ("args", json!({"refspecs": [large]})),
+    ];
+    let jobs = settings.map(|(name, value)| {
+        let mut job = json!({"repo": repo, "kind": "fetch"});
+        job[name] = value;
+        (400, job)
+    });
+    assert_each_refused(&api, jobs);
+    assert_eq!(rows(&stage), (1, 0));
 }
 
 #[test]

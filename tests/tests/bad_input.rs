@@ -1,7 +1,5 @@
 //! Hostile and senseless input on the command line is refused, and changes nothing.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use leasectl_tests::{
     Origin, Remote, Stage, hostile_names, hostile_refs, hostile_refspecs, hostile_urls,
 };
@@ -16,7 +14,7 @@ fn rows(stage: &Stage) -> (i64, i64) {
 }
 
 /// What an operating system lets a program be given as an argument.
-fn can_be_an_argument(text: &String) -> bool {
+fn can_be_an_argument(text: &str) -> bool {
     !text.contains('\0')
 }
 
@@ -24,7 +22,7 @@ fn can_be_an_argument(text: &String) -> bool {
 fn sample(texts: Vec<String>, n: usize) -> Vec<String> {
     texts
         .into_iter()
-        .filter(can_be_an_argument)
+        .filter(|text| can_be_an_argument(text))
         .step_by(n)
         .collect()
 }

@@ -1,7 +1,5 @@
 //! The command line as scripts see it: exit codes, JSON and tables.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use leasectl_tests::{Fault, Finished, Invocation, Remote, Stage, free_port};
 use serde_json::json;
 

@@ -1,5 +1,7 @@
 //! The documents name tests, statements and files that exist.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Clean shutdown: finish or hand back, and spend no attempt on it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::time::{Duration, Instant};
 
 use leasectl_tests::{PATIENCE, Remote, Stage, processes_naming, wait_until};

@@ -1,7 +1,5 @@
 //! Without a DATABASE_URL: the embedded database is started, shared and stopped.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::path::PathBuf;
 
 use leasectl_tests::{PATIENCE, Remote, Stage, Worker, processes_naming, wait_until};

@@ -1,12 +1,54 @@
 //! What commands print for programs: the JSON of the contract.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use leasectl_tests::{
-    PATIENCE, Remote, Signal, Stage, assert_fields, assert_job_view, assert_owner, assert_time,
-    wait_until,
+    PATIENCE, Remote, Signal, Stage, Worker, assert_fields, assert_job_view, assert_owner,
+    assert_time, wait_until,
 };
 use serde_json::{Value, json};
+
+#[track_caller]
+fn assert_live_worker(shown: &Value, worker: &Worker) {
+    assert_fields(
+        shown,
+        "owner hostname pid version state started_at heartbeat_at kinds leases liveness",
+    );
+    assert_eq!(assert_owner(&shown["owner"]), worker.pid());
+    assert_eq!(shown["owner"], worker.owner());
+    assert_eq!(
+        (&shown["pid"], &shown["state"]),
+        (&json!(worker.pid()), &json!("live"))
+    );
+    assert_eq!(
+        (&shown["leases"], &shown["liveness"]),
+        (&json!(1), &json!("heartbeat"))
+    );
+    assert_eq!(shown["kinds"]["fetch"], 3);
+    assert_eq!(shown["version"], env!("CARGO_PKG_VERSION"));
+    assert_time(&shown["started_at"]);
+    assert_time(&shown["heartbeat_at"]);
+}
+
+#[track_caller]
+fn assert_live_lease(shown: &Value, worker: &Worker) {
+    assert_fields(
+        shown,
+        "job_id repo_id repo kind lane owner token attempt acquired_at heartbeat_at expires_at \
+         state message progress",
+    );
+    assert_eq!(
+        (&shown["kind"], &shown["lane"]),
+        (&json!("fetch"), &json!("fetch"))
+    );
+    assert_eq!(
+        (&shown["owner"], &shown["state"]),
+        (&json!(worker.owner()), &json!("live"))
+    );
+    assert!(shown["token"].as_i64() > Some(0), "{shown}");
+    assert_fields(&shown["progress"], "done total unit");
+    for field in ["acquired_at", "heartbeat_at", "expires_at"] {
+        assert_time(&shown[field]);
+    }
+}
 
 #[test]
 fn status_as_json_has_the_fields_of_the_contract() {
@@ -27,51 +69,15 @@ fn status_as_json_has_the_fields_of_the_contract() {
 
     assert_fields(&status, "now workers leases queue");
     assert_time(&status["now"]);
-    let live = &status["workers"][0];
-    assert_fields(
-        live,
-        "owner hostname pid version state started_at heartbeat_at kinds leases liveness",
-    );
-    assert_eq!(assert_owner(&live["owner"]), worker.pid());
-    assert_eq!(live["owner"], worker.owner());
-    assert_eq!(
-        (&live["pid"], &live["state"]),
-        (&json!(worker.pid()), &json!("live"))
-    );
-    assert_eq!(
-        (&live["leases"], &live["liveness"]),
-        (&json!(1), &json!("heartbeat"))
-    );
-    assert_eq!(live["kinds"]["fetch"], 3);
-    assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
-    assert_time(&live["started_at"]);
-    assert_time(&live["heartbeat_at"]);
+    assert_live_worker(&status["workers"][0], &worker);
     let lease = &status["leases"][0];
-    assert_fields(
-        lease,
-        "job_id repo_id repo kind lane owner token attempt acquired_at heartbeat_at expires_at \
-         state message progress",
-    );
+    assert_live_lease(lease, &worker);
     assert_eq!(
         (&lease["job_id"], &lease["repo"]),
         (&json!(job), &json!("acme/app"))
     );
-    assert_eq!(
-        (&lease["kind"], &lease["lane"]),
-        (&json!("fetch"), &json!("fetch"))
-    );
-    assert_eq!(
-        (&lease["owner"], &lease["state"]),
-        (&json!(worker.owner()), &json!("live"))
-    );
-    assert!(lease["token"].as_i64().unwrap() > 0);
-    assert_fields(&lease["progress"], "done total unit");
-    let queue = status["queue"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|row| row["kind"] == "fetch");
-    let queue = queue.unwrap();
+    let mut rows = status["queue"].as_array().unwrap().iter();
+    let queue = rows.find(|row| row["kind"] == "fetch").unwrap();
     assert_fields(
         queue,
         "kind queued scheduled waiting running error_24h oldest_queued_at",

@@ -1,7 +1,5 @@
 //! The main job on real input: a fetch is accepted, claimed, done and recorded.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::path::Path;
 
 use leasectl_tests::{

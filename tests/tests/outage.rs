@@ -1,7 +1,5 @@
 //! The database goes away during work: workers wait, come back and lose nothing.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use leasectl_tests::{Mode, PATIENCE, Remote, Stage, wait_until};
 
 fn slow_repository(stage: &Stage) -> (Remote, String) {

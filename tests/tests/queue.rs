@@ -1,8 +1,6 @@
 //! Order and fate of queued jobs: concurrency, lanes, priority, delay, deduplication, cancelling,
 //! running again.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use leasectl_tests::{Fault, PATIENCE, Remote, Stage, assert_error, wait_until};
 use serde_json::{Value, json};
 
