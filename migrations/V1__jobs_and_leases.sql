@@ -128,7 +128,7 @@ create table leasectl.job (
 ) with (
   -- One tick writes every running row of a page anew, and a running row is wider than a ready one:
   -- with a page filled to this share, heartbeats find room in it and stay heap-only.
-  fillfactor = 30,
+  fillfactor = 25,
   -- A queue table turns over fast: clean it by count, not by share.
   autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2,
   autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0
