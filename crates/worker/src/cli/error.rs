@@ -161,7 +161,7 @@ impl From<OpenError> for CommandError {
         };
         let failed = Self::caused(exit, &error);
         if matches!(error, OpenError::NotRunning { .. }) {
-            return failed.hint("or worker run --embedded, to have one while a worker runs");
+            return failed.hint("worker run --embedded keeps one running");
         }
         if matches!(error, OpenError::Connect { .. }) && exit == Exit::Unavailable {
             return failed.hint("check that it runs, and its host, port and credentials");

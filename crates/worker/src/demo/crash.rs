@@ -55,6 +55,7 @@ pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(),
     ))?;
     story.took("killed to taken over", takeover);
     let job = until(stage, story, id, Some(&victim.owner), |_| false).await?;
+    story.pause();
     succeeded(&job)?;
     story.took("killed to completed", killed_at.elapsed());
     story.took(

@@ -13,6 +13,7 @@ pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(),
         "accepted job {id}: fetch; it is committed and cannot get lost"
     ))?;
     let job = until(stage, story, id, None, |_| false).await?;
+    story.pause();
     succeeded(&job)?;
     story.took("fetch", story.elapsed().saturating_sub(before));
     story.tell(&format!("fetch completed: {}", result_line(&job)))?;
