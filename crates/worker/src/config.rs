@@ -54,7 +54,10 @@ impl Environment {
     ///
     /// # Errors
     /// When a variable has a value that makes no sense.
-    #[expect(clippy::disallowed_methods, reason = "this is the module that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that reads it"
+    )]
     pub fn read() -> Result<Self, EnvironmentError> {
         Self::of(env::vars_os())
     }

@@ -235,8 +235,13 @@ impl Context {
                 format!("cannot find this program's own file: {error}"),
             )
         })?;
+        let root = self.repos_dir()?;
+        let hint = format!(
+            "the clones are in {}; --repos-dir moves them",
+            root.display()
+        );
         let settings = CacheSettings {
-            root: self.repos_dir()?,
+            root,
             locality,
             limits: self.settings.git.limits(),
             credentials: self.environment.credentials.clone(),
@@ -245,7 +250,7 @@ impl Context {
                 args: vec!["git-child".into()],
             },
         };
-        CloneCache::open(settings).map_err(|error| repo_path::failed(&error))
+        CloneCache::open(settings).map_err(|error| repo_path::failed(&error).hint(hint))
     }
 
     /// Removes the clone of a repository that is not registered any more, where there is one.
