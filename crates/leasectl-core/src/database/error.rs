@@ -12,6 +12,9 @@ pub enum DatabaseError {
     /// No connection became free, or could be made, in time.
     #[error("the database did not give a connection in time")]
     ConnectTimeout,
+    /// A connection stayed silent for longer than any statement may take.
+    #[error("the database gave no answer in time")]
+    NoAnswer,
     /// The pool could not make a connection.
     #[error("cannot connect to the database")]
     Connect(#[source] tokio_postgres::Error),
@@ -28,7 +31,7 @@ impl DatabaseError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::ConnectTimeout | Self::Connect(_) => true,
+            Self::ConnectTimeout | Self::NoAnswer | Self::Connect(_) => true,
             Self::Statement(error) => error.is_closed() || is_passing(error.code()),
             Self::UnknownValue(_) => false,
         }
@@ -41,7 +44,9 @@ impl DatabaseError {
                 error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)
                     || error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
             }
-            Self::ConnectTimeout | Self::Connect(_) | Self::UnknownValue(_) => false,
+            Self::ConnectTimeout | Self::NoAnswer | Self::Connect(_) | Self::UnknownValue(_) => {
+                false
+            }
         }
     }
 }

@@ -110,6 +110,16 @@ impl Database {
         Ok(self.pool.get().await?)
     }
 
+    /// Closes a connection that gave no answer in time, and every idle one: whatever silenced it, such
+    /// as a proxy that keeps dead connections open, has likely silenced them.
+    ///
+    /// What the connection was asked for may have happened all the same.
+    pub fn give_up(&self, silent: Client) -> DatabaseError {
+        drop(Client::take(silent));
+        self.pool.retain(|_, _| false);
+        DatabaseError::NoAnswer
+    }
+
     /// A pool of exactly one connection beside this one, so that an exhausted pool never delays
     /// what must not be late.
     ///

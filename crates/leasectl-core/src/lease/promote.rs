@@ -12,6 +12,10 @@ use crate::kind::Lane;
 /// The most rows that one statement of a sweep touches.
 const BATCH: i64 = 1_000;
 
+/// The most batches of due and of staged jobs that one sweep moves; the next one goes on. Behind a
+/// flood of them, lanes that lost their promotion must not wait.
+const BATCHES: usize = 20;
+
 /// What a sweep did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Swept {
@@ -46,7 +50,7 @@ pub async fn promote(
 /// When the database is away.
 pub async fn sweep(client: &Client) -> Result<Swept, DatabaseError> {
     let mut swept = Swept::default();
-    loop {
+    for _ in 0..BATCHES {
         let woken = lanes_of(client, include_str!("wake_due.sql")).await?;
         swept.due += woken.len();
         // The head of a stack lane is ready at once: it held its lane.
@@ -58,7 +62,7 @@ pub async fn sweep(client: &Client) -> Result<Swept, DatabaseError> {
             break;
         }
     }
-    loop {
+    for _ in 0..BATCHES {
         let activated = lanes_of(client, include_str!("activate_staged.sql")).await?;
         swept.activated += activated.len();
         swept

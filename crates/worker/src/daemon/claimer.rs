@@ -125,8 +125,11 @@ impl Claimer {
                 slots: &asks,
                 kinds: &kinds,
             };
-            let reclaimed = reclaim(&client, owner, lease, &request).await?;
-            self.took_over(&mut asks, reclaimed);
+            let answer = shared.answer(reclaim(&client, owner, lease, &request));
+            let Some(reclaimed) = answer.await else {
+                return Err(shared.database.give_up(client));
+            };
+            self.took_over(&mut asks, reclaimed?);
         }
         if !asks.is_empty() {
             self.pacing.claiming(&asks);
@@ -134,7 +137,9 @@ impl Claimer {
                 slots: &asks,
                 kinds: &kinds,
             };
-            let leases = claim_onward(&client, owner, lease, &request, &mut self.cursor).await?;
+            let claiming = claim_onward(&client, owner, lease, &request, &mut self.cursor);
+            let claimed = shared.answer(claiming).await;
+            let leases = shared.heard(client, claimed)?;
             for (lane, asked) in &asks {
                 let got = leases
                     .iter()

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasectl_core::database::DatabaseError;
+use leasectl_core::database::{Client, DatabaseError};
 use leasectl_core::job::{self, EnqueueError, EnqueueRequest};
 use leasectl_core::kind::{FETCH, Kinds};
 use leasectl_core::{lease, repository};
@@ -73,15 +73,20 @@ fn next(outage: &mut Outage, answer: Result<(), DatabaseError>, interval: Durati
 
 async fn sweep_once(shared: &Shared) -> Result<(), DatabaseError> {
     let client = shared.database.client().await?;
-    for buried in lease::bury(&client).await? {
+    let swept = shared.answer(sweep_over(shared, &client)).await;
+    shared.heard(client, swept)
+}
+
+async fn sweep_over(shared: &Shared, client: &Client) -> Result<(), DatabaseError> {
+    for buried in lease::bury(client).await? {
         tracing::warn!(
             job = %buried.job_id, kind = buried.kind, lane = %buried.lane, state = buried.state,
             from_owner = %buried.owner, "ended a job whose lease was over and that may not run again"
         );
         shared.hints.give([buried.lane]);
     }
-    shared.hints.give(lease::sweep(&client).await?.promoted);
-    for id in lease::cancel_requests(&client, &shared.settings.owner).await? {
+    shared.hints.give(lease::sweep(client).await?.promoted);
+    for id in lease::cancel_requests(client, &shared.settings.owner).await? {
         shared.registry.cancel(id);
     }
     Ok(())

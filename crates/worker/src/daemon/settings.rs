@@ -72,6 +72,9 @@ pub struct WorkerSettings {
     pub stop_grace: Duration,
     /// How long finished jobs are kept.
     pub retention: Duration,
+    /// How long an answer of the database is waited for before its connection is given up; longer
+    /// than the server lets any statement run.
+    pub answer_timeout: Duration,
     /// How the supervisor claims and settles.
     pub pipeline: Pipeline,
 }
@@ -88,6 +91,7 @@ impl WorkerSettings {
             drain_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(5),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
+            answer_timeout: Duration::from_secs(40),
             pipeline: Pipeline::default(),
         }
     }

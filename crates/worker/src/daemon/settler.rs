@@ -124,7 +124,8 @@ impl Settler {
 
     async fn send_once(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, DatabaseError> {
         let client = self.shared.database.client().await?;
-        settle(&client, settlements).await
+        let settled = self.shared.answer(settle(&client, settlements)).await;
+        self.shared.heard(client, settled)
     }
 
     fn applied(&self, batch: &Batch, settled: &[Settled]) {

@@ -1,8 +1,9 @@
 //! What the loops of one worker share.
 
+use std::future::Future;
 use std::sync::Arc;
 
-use leasectl_core::database::Database;
+use leasectl_core::database::{Client, Database, DatabaseError};
 use leasectl_core::worker::{Liveness, WorkerRecord};
 use tokio_util::task::TaskTracker;
 
@@ -65,5 +66,24 @@ impl Shared {
             shutdown,
             attempts: TaskTracker::new(),
         })
+    }
+
+    /// Waits for the database's answer over that connection, but not for ever: a server ends its
+    /// statements itself, a proxy may swallow them. Nothing is returned when none came.
+    pub(crate) async fn answer<T>(
+        &self,
+        asked: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Option<Result<T, DatabaseError>> {
+        let limit = self.settings.answer_timeout;
+        tokio::time::timeout(limit, asked).await.ok()
+    }
+
+    /// The answer; without one the connection is given up.
+    pub(crate) fn heard<T>(
+        &self,
+        client: Client,
+        answer: Option<Result<T, DatabaseError>>,
+    ) -> Result<T, DatabaseError> {
+        answer.unwrap_or_else(|| Err(self.database.give_up(client)))
     }
 }

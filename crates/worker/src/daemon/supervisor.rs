@@ -81,7 +81,9 @@ async fn register(shared: &Shared) -> Result<bool, DaemonError> {
     loop {
         let registered = async {
             let client = shared.database.client().await?;
-            worker::beat(&client, &shared.record, false).await
+            let answer = shared.answer(worker::beat(&client, &shared.record, false));
+            let answer = answer.await;
+            shared.heard(client, answer)
         };
         match registered.await {
             Ok(()) => {

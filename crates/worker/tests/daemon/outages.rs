@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use leasectl_core::job::PublicState;
 use leasectl_embedded::Mode;
-use leasectl_embedded::scratch::ScratchServer;
+use leasectl_embedded::scratch::{ScratchServer, ScratchSettings};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::handlers::{Gate, WORK, handler, no_op, stopped};
 use crate::world::{World, until};
@@ -120,5 +121,72 @@ async fn a_worker_that_waits_for_the_database_can_be_ended() {
     })
     .await;
     let worker = world.worker([no_op()]).start();
+    worker.drain().await;
+}
+
+/// Passes connections on to a server, until those that are open are told to fall silent: like a
+/// proxy whose upstream died, it then takes bytes and answers nothing.
+struct Proxy {
+    port: u16,
+    silent: tokio::sync::watch::Sender<u32>,
+}
+
+impl Proxy {
+    async fn before(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = Self {
+            port: listener.local_addr().expect("bound").port(),
+            silent: tokio::sync::watch::Sender::new(0),
+        };
+        let silent = proxy.silent.clone();
+        tokio::spawn(async move {
+            while let Ok((mut inner, _)) = listener.accept().await {
+                let mut heard = silent.subscribe();
+                tokio::spawn(async move {
+                    let server = TcpStream::connect(("127.0.0.1", port));
+                    let mut server = server.await.expect("the server listens");
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut inner, &mut server) => {}
+                        _ = heard.changed() => {
+                            tokio::io::copy(&mut inner, &mut tokio::io::sink()).await.ok();
+                        }
+                    }
+                });
+            }
+        });
+        proxy
+    }
+
+    fn silence_what_is_open(&self) {
+        self.silent.send_modify(|times| *times += 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fall_silent_are_given_up_and_work_goes_on() {
+    let on_tcp = tokio::task::spawn_blocking(|| {
+        ScratchServer::start(ScratchSettings::new().on_tcp()).expect("a scratch server")
+    });
+    let postgres = on_tcp.await.expect("no panic");
+    let proxy = Proxy::before(postgres.port()).await;
+    let url = postgres.tcp_url("postgres").expect("a TCP URL");
+    let direct = World::at(&url).await;
+    let through = url.replace(&postgres.port().to_string(), &proxy.port.to_string());
+    let through_proxy = World::at(&through).await;
+    let gate = Gate::closed();
+    let running = direct.one_job().await;
+    let worker = through_proxy
+        .worker([gate.handler(WORK)])
+        .with(|settings| settings.answer_timeout = Duration::from_millis(500))
+        .lease_ms(100, 3_000, 60_000)
+        .start();
+    until("the handler runs", || gate.entered() == 1).await;
+    proxy.silence_what_is_open();
+    gate.open();
+    // Its settlement, its heartbeats and the next claim all find connections that speak.
+    let done = direct.until_state(running, PublicState::Completed).await;
+    assert_eq!((done.attempt, done.attempts.len()), (1, 1));
+    let next = direct.job(direct.repository(7).await, &WORK, 1).await;
+    direct.until_state(next, PublicState::Completed).await;
     worker.drain().await;
 }

@@ -49,7 +49,8 @@ impl World {
         (Self::at(&url).await, server)
     }
 
-    async fn at(url: &str) -> Self {
+    /// On a server at that URL.
+    pub(crate) async fn at(url: &str) -> Self {
         let url = DatabaseUrl::parse(url).expect("a URL");
         let options = PoolOptions {
             max_size: 8,
