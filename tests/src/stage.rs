@@ -175,10 +175,14 @@ impl Stage {
     /// A `worker` command that has not been run yet.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
-        Invocation::new(worker_program())
+        self.command_of(&worker_program()).args(args)
+    }
+
+    /// The program `worker` in another place, such as a copy that the test replaces.
+    fn command_of(&self, program: &Path) -> Invocation {
+        Invocation::new(program)
             .envs(self.environment())
             .dir(&self.folder.path().join("home"))
-            .args(args)
     }
 
     /// Runs a `worker` command, given as words.
@@ -311,7 +315,13 @@ impl Stage {
     /// A worker about to be started, with times scaled for tests.
     #[must_use]
     pub fn worker(&self) -> WorkerBuilder<'_> {
-        WorkerBuilder::new(self)
+        self.worker_of(&worker_program())
+    }
+
+    /// The same from another file of the program `worker`.
+    #[must_use]
+    pub fn worker_of(&self, program: &Path) -> WorkerBuilder<'_> {
+        WorkerBuilder::new(self, self.command_of(program).args(["run"]))
     }
 
     /// A service about to be started.

@@ -24,7 +24,7 @@ pub struct WorkerBuilder<'a> {
 
 impl<'a> WorkerBuilder<'a> {
     /// Times are those of production divided by about twenty, in the same proportions.
-    pub(crate) fn new(stage: &'a Stage) -> Self {
+    pub(crate) fn new(stage: &'a Stage, invocation: Invocation) -> Self {
         let flags = [
             ("--heartbeat-interval", "300ms"),
             ("--stale-after", "1500ms"),
@@ -39,7 +39,7 @@ impl<'a> WorkerBuilder<'a> {
             flags: flags
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
-            invocation: stage.command(["run"]),
+            invocation,
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use leasectl_tests::{
     Origin, Remote, Stage, assert_error, assert_fields, assert_job_view, assert_owner,
+    worker_program,
 };
 use serde_json::{Value, json};
 
@@ -256,4 +257,24 @@ fn waiting_for_a_job_ends_with_its_outcome() {
         "{}",
         failed.stderr
     );
+}
+
+#[test]
+fn a_worker_goes_on_after_an_upgrade_replaced_its_file() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    let repo = stage.register(&remote.url("acme/app"));
+    let program = stage.folder().join("worker");
+    std::fs::copy(worker_program(), &program).unwrap();
+    let worker = stage.worker_of(&program).start();
+    stage.fetch(&repo);
+
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, "another release").unwrap();
+    let head = origin.commit("main", "more.txt", b"more");
+    let job = stage.fetch(&repo);
+
+    assert_eq!(job["result"]["head"], head);
+    assert_eq!(job["attempts"][0]["owner"], worker.owner());
 }

@@ -245,3 +245,25 @@ fn a_failed_attempt_is_repeated_after_a_while_and_keeps_its_error() {
     );
     stage.history().check_all_ended();
 }
+
+#[test]
+fn a_repository_is_fetched_unasked_as_often_as_it_was_registered_to_be() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    let url = remote.url("acme/app");
+    let repo = stage.json(&["repo", "add", &url, "--fetch-every", "1s"]);
+    let _worker = stage.worker().start();
+    let head = origin.commit("main", "more.txt", b"more");
+
+    wait_until(PATIENCE, "the unasked fetch", || {
+        let shown = stage.json(&["repo", "show", repo["id"].as_str()?]);
+        (shown["head"] == head.as_str()).then_some(())
+    });
+    let next = origin.commit("main", "even-more.txt", b"even more");
+    wait_until(PATIENCE, "the next one", || {
+        let shown = stage.json(&["repo", "show", repo["id"].as_str()?]);
+        (shown["head"] == next.as_str()).then_some(())
+    });
+    stage.history().check();
+}

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use leasectl_core::database::PoolOptions;
@@ -229,12 +229,7 @@ impl Context {
     /// # Errors
     /// As [`Self::clones`].
     pub fn clones_with(&self, locality: Locality) -> Result<CloneCache, CommandError> {
-        let program = std::env::current_exe().map_err(|error| {
-            CommandError::new(
-                Exit::Failed,
-                format!("cannot find this program's own file: {error}"),
-            )
-        })?;
+        let program = own_program()?;
         let root = self.repos_dir()?;
         let hint = format!(
             "the clones are in {}; --repos-dir moves them",
@@ -342,6 +337,21 @@ impl Context {
         };
         Ok(repository::register(&database.database, &new).await?)
     }
+}
+
+/// This very program, for the processes that do its Git work. Where the kernel knows it, by way of
+/// the kernel: an upgrade may have replaced the file, and halves of two releases need not fit.
+fn own_program() -> Result<PathBuf, CommandError> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe().map_err(|error| {
+        CommandError::new(
+            Exit::Failed,
+            format!("cannot find this program's own file: {error}"),
+        )
+    })
 }
 
 /// The failure of looking for a repository that is not registered.
