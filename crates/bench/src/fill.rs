@@ -16,7 +16,7 @@ pub(crate) async fn repositories(client: &Client, count: usize) -> Result<Vec<Re
     let rows = client
         .query(
             "insert into leasectl.repository (name, git_url) \
-             select 'bench/r' || n, 'https://bench.example/r' || n from generate_series(1, $1) n \
+             select 'bench/r' || n, 'https://bench.example/r' || n from generate_series(1, $1::bigint) n \
              returning id",
             &[&count],
         )

@@ -37,7 +37,7 @@ pub(crate) async fn drain(server: &Server, jobs: usize) -> Result<Floor, BenchEr
     let count = i64::try_from(jobs).unwrap_or(i64::MAX);
     client
         .execute(
-            "insert into floor_job (kind) select 'noop' from generate_series(1, $1)",
+            "insert into floor_job (kind) select 'noop' from generate_series(1, $1::bigint)",
             &[&count],
         )
         .await?;

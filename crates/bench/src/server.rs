@@ -52,10 +52,11 @@ impl Server {
         Ok(self.scratch.create_database()?)
     }
 
-    /// A database with our schema and no jobs; the pool has that many connections.
+    /// A database with our schema and no jobs; the pool has that many connections, two at least.
     pub(crate) async fn queue(&self, connections: usize) -> Result<Queue, BenchError> {
         let url = self.empty_database()?;
-        let database = open(&url, connections)?;
+        // Migrating takes two.
+        let database = open(&url, connections.max(2))?;
         migrations::apply(&database, &noop::kinds()).await?;
         let own = connect(&url).await?;
         Ok(Queue { url, database, own })

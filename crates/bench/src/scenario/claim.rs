@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use leasectl_core::ids::Owner;
 use leasectl_core::kind::Lane;
-use leasectl_core::lease::{ClaimRequest, LeaseSettings, Settled, claim, settle};
+use leasectl_core::lease::{
+    ClaimCursor, ClaimRequest, LeaseSettings, Settled, claim_onward, settle,
+};
 use serde_json::json;
 
 use crate::cli::Rounds;
@@ -42,8 +44,11 @@ pub(crate) async fn run(server: &Server, rounds: Rounds) -> Result<(), BenchErro
     let crowded = server.queue(1).await?;
     crowded.own.execute(WAITING, &[&CROWD]).await?;
     server::settle_down(&crowded.own).await?;
+    for queue in [&small, &huge, &crowded] {
+        measure(queue, Start::Head, CLAIMS).await?;
+    }
     for _ in 0..rounds.rounds {
-        let base = measure(&small, CLAIMS).await?;
+        let base = measure(&small, Start::Head, CLAIMS).await?;
         report.add("almost empty", Unit::Milliseconds, Bar::None, base);
         compare(
             &mut report,
@@ -66,7 +71,7 @@ async fn compare(
     queue: &Queue,
     base: f64,
 ) -> Result<(), BenchError> {
-    let time = measure(queue, CLAIMS).await?;
+    let time = measure(queue, Start::Head, CLAIMS).await?;
     report.add(name, Unit::Milliseconds, Bar::None, time);
     report.add(
         format!("{name} ÷ almost empty"),
@@ -82,26 +87,35 @@ async fn under_snapshot(server: &Server, report: &mut Report) -> Result<(), Benc
     let queue = server.queue(1).await?;
     queue.own.execute(READY, &[&MILLION]).await?;
     server::settle_down(&queue.own).await?;
-    let base = measure(&queue, CLAIMS).await?;
+    let base = measure(&queue, Start::Head, CLAIMS).await?;
     let reader = server::connect(&queue.url).await?;
     reader
         .batch_execute("begin isolation level repeatable read; select count(*) from leasectl.kind")
         .await?;
-    measure(&queue, UNDER_SNAPSHOT).await?;
-    let time = measure(&queue, CLAIMS).await?;
-    let name = "after 20,000 jobs under an old snapshot";
-    report.add(name, Unit::Milliseconds, Bar::None, time);
-    report.add(
-        format!("{name} ÷ before"),
-        Unit::Ratio,
-        Bar::None,
-        time / base,
-    );
+    measure(&queue, Start::Onward, UNDER_SNAPSHOT).await?;
+    for (start, name) in [
+        (Start::Onward, "under an old snapshot, 20,000 jobs later"),
+        (Start::Head, "the same, but each claim from the head"),
+    ] {
+        let time = measure(&queue, start, CLAIMS).await?;
+        report.add(name, Unit::Milliseconds, Bar::None, time);
+        let ratio = format!("{name} ÷ before");
+        report.add(ratio, Unit::Ratio, Bar::None, time / base);
+    }
     Ok(())
 }
 
+/// Where a claim begins to look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// At the head of the lane, as after each poll.
+    Head,
+    /// Where the last one ended, as the worker does between polls.
+    Onward,
+}
+
 /// The median claim in milliseconds; the queue is as full afterwards as before, or fuller.
-async fn measure(queue: &Queue, claims: usize) -> Result<f64, BenchError> {
+async fn measure(queue: &Queue, start: Start, claims: usize) -> Result<f64, BenchError> {
     let jobs = i64::try_from(claims * BATCH).unwrap_or(i64::MAX);
     queue.own.execute(READY, &[&jobs]).await?;
     let client = queue.database.client().await?;
@@ -111,9 +125,14 @@ async fn measure(queue: &Queue, claims: usize) -> Result<f64, BenchError> {
         kinds: &[noop::SPEC.name],
     };
     let mut times = Vec::with_capacity(claims);
+    let mut cursor = ClaimCursor::default();
     for _ in 0..claims {
+        if start == Start::Head {
+            cursor.rewind();
+        }
         let started = Instant::now();
-        let leases = claim(&client, &owner, &LeaseSettings::default(), &request).await?;
+        let settings = LeaseSettings::default();
+        let leases = claim_onward(&client, &owner, &settings, &request, &mut cursor).await?;
         times.push(started.elapsed().as_secs_f64() * 1_000.0);
         if leases.len() != BATCH {
             return Err(BenchError::Unexpected(format!(
