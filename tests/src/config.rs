@@ -6,6 +6,9 @@ use std::ffi::OsString;
 /// Set to `1` when both programs are built already and cargo is not to be called.
 const NO_BUILD: &str = "LEASECTL_TESTS_NO_BUILD";
 
+/// The seed of random faults, to repeat a run.
+const SEED: &str = "LEASECTL_TESTS_SEED";
+
 /// What the programs under test may see of this process's environment: where programs are, and
 /// nothing that configures Git, a database or leasectl.
 const PASSED_ON: [&str; 6] = [
@@ -20,6 +23,16 @@ const PASSED_ON: [&str; 6] = [
 /// Whether the programs must be taken as they are.
 pub(crate) fn is_build_skipped() -> bool {
     read(NO_BUILD).is_some_and(|value| value == "1")
+}
+
+/// The seed to repeat a run with.
+///
+/// # Panics
+/// When it is no number: then the run would not be repeated.
+pub(crate) fn seed() -> Option<u64> {
+    let seed = read(SEED)?;
+    let seed = seed.to_str().and_then(|text| text.parse().ok());
+    Some(seed.expect("LEASECTL_TESTS_SEED is a whole number"))
 }
 
 /// The environment that every program under test starts with.

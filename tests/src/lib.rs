@@ -13,6 +13,7 @@
 mod api;
 mod config;
 mod corpus;
+mod dice;
 mod git;
 mod history;
 mod mount;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use api::{Api, ApiBuilder, Reply, free_port};
 pub use corpus::{hostile_names, hostile_refs, hostile_refspecs, hostile_urls};
+pub use dice::Dice;
 pub use git::{Origin, noise};
 pub use history::History;
 pub use leasectl_embedded::Mode;
