@@ -66,7 +66,8 @@ begin
       update leasectl.job j set state = h.state
         from (select id, case when lane = 'stack' and not_before > now() then 'scheduled' else 'ready' end as state
                 from leasectl.job where id = any (array(select id from heads))
-               order by id for no key update skip locked) h
+               -- As enqueue.sql fills them, so that the two never wait for each other in a circle.
+               order by repo_id, lane for no key update skip locked) h
        where j.id = h.id and j.state = 'waiting'
       returning j.lane, j.state
     )

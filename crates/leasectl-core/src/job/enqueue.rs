@@ -19,6 +19,9 @@ use crate::time::Timestamp;
 /// Rows of one insert; more only makes each statement's memory larger.
 const CHUNK: usize = 5_000;
 
+/// Lanes that one statement promotes: it holds up other callers of those lanes while it runs.
+const PROMOTED: usize = 1_000;
+
 /// How often a transaction is run again that lost a deadlock.
 const DEADLOCK_TRIES: u32 = 5;
 
@@ -137,128 +140,127 @@ async fn try_enqueue(
     client: &mut Client,
     requests: &[EnqueueRequest],
 ) -> Result<Vec<Enqueued>, EnqueueError> {
-    let insert = client.prepare_cached(include_str!("enqueue.sql")).await?;
-    // A single job that finds its lane free needs one round trip and no transaction.
-    if let [request] = requests {
-        let rows = Columns::of(requests).insert(client, &insert).await?;
-        if let Some(enqueued) = inserted(&rows, requests, 0)?.into_iter().flatten().next() {
-            return Ok(vec![enqueued]);
-        }
-        tracing::trace!(repo = %request.repo_id, "the lane or an equal job is in the way");
+    if let Some(accepted) = insert_all(client, requests).await? {
+        return Ok(accepted);
     }
-    let collided = client
-        .prepare_cached(include_str!("enqueue_one.sql"))
-        .await?;
-    let promote = client
-        .prepare_cached(include_str!("../lease/promote.sql"))
-        .await?;
-    let states = client.prepare_cached(include_str!("states.sql")).await?;
+    let mut accepted = merge_all(client, requests).await?;
+    if let Err(error) = promote(client, requests, &mut accepted).await {
+        // The jobs are committed; the sweep promotes them.
+        tracing::debug!(%error, "promotion after enqueueing failed; the sweep will promote");
+    }
+    Ok(accepted)
+}
+
+/// Inserts jobs straight into their lanes; nothing is accepted, nor changed, when one collides.
+async fn insert_all(
+    client: &mut Client,
+    requests: &[EnqueueRequest],
+) -> Result<Option<Vec<Enqueued>>, EnqueueError> {
+    let insert = client.prepare_cached(include_str!("enqueue.sql")).await?;
+    // A single job needs one round trip and no transaction.
+    if requests.len() == 1 {
+        let rows = Columns::of(requests).send(client, &insert).await?;
+        return inserted(&rows, requests, 0);
+    }
     let transaction = client.transaction().await?;
     let mut accepted = Vec::with_capacity(requests.len());
-    let mut lanes = BTreeSet::new();
     for (chunk_number, chunk) in requests.chunks(CHUNK).enumerate() {
-        let rows = Columns::of(chunk).insert(&transaction, &insert).await?;
-        let mut answers = inserted(&rows, chunk, chunk_number * CHUNK)?;
-        // In one fixed order, so that two batches do not wait for each other in a circle.
-        let mut missing: Vec<usize> = (0..chunk.len())
-            .filter(|index| answers[*index].is_none())
-            .collect();
-        missing.sort_by_key(|index| {
-            let request = &chunk[*index];
-            (
-                request.repo_id,
-                request.kind,
-                request.args.as_json().to_string(),
-                *index,
-            )
-        });
-        for index in missing {
-            let request = &chunk[index];
-            let id: Uuid = rows[index].get("id");
-            let seq: i64 = rows[index].get("seq");
-            let found = merge(&transaction, &collided, request, id, seq).await?;
-            lanes.insert((request.repo_id.as_uuid(), request.lane));
-            answers[index] = Some(Enqueued {
-                job_id: found.into(),
-                state: PublicState::Waiting,
-                deduplicated: found != id,
-            });
+        let rows = Columns::of(chunk).send(&transaction, &insert).await?;
+        match inserted(&rows, chunk, chunk_number * CHUNK)? {
+            Some(answers) => accepted.extend(answers),
+            None => {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
         }
-        accepted.extend(answers.into_iter().flatten());
     }
-    if !lanes.is_empty() {
-        let (repos, names): (Vec<Uuid>, Vec<&str>) = lanes.into_iter().unzip();
-        transaction.query(&promote, &[&repos, &names]).await?;
-        let ids: Vec<Uuid> = accepted
-            .iter()
-            .map(|enqueued| enqueued.job_id.as_uuid())
-            .collect();
-        let rows = transaction.query(&states, &[&ids]).await?;
-        for (enqueued, row) in accepted.iter_mut().zip(rows) {
-            enqueued.state = state_of(row.get(0))?;
-        }
+    transaction.commit().await?;
+    Ok(Some(accepted))
+}
+
+/// Accepts jobs as waiting, merged with equal ones that were never claimed.
+async fn merge_all(
+    client: &mut Client,
+    requests: &[EnqueueRequest],
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let merge = client
+        .prepare_cached(include_str!("enqueue_merge.sql"))
+        .await?;
+    let transaction = client.transaction().await?;
+    let mut accepted = Vec::with_capacity(requests.len());
+    for (chunk_number, chunk) in requests.chunks(CHUNK).enumerate() {
+        let rows = Columns::of(chunk).send(&transaction, &merge).await?;
+        check_known(&rows, chunk, chunk_number * CHUNK)?;
+        accepted.extend(rows.iter().map(|row| Enqueued {
+            job_id: row.get::<_, Uuid>("id").into(),
+            state: PublicState::Waiting,
+            deduplicated: row.get("deduplicated"),
+        }));
     }
     transaction.commit().await?;
     Ok(accepted)
 }
 
-/// Sends a job that collided; returns the id of the job that stands for it.
-async fn merge(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    statement: &Statement,
-    request: &EnqueueRequest,
-    id: Uuid,
-    seq: i64,
-) -> Result<Uuid, tokio_postgres::Error> {
-    let (at, delay) = request.not_before.columns();
-    let row = transaction
-        .query_one(
-            statement,
-            &[
-                &id,
-                &seq,
-                &request.repo_id.as_uuid(),
-                &request.kind,
-                &request.lane,
-                request.args.as_json(),
-                &request.priority.get(),
-                &at,
-                &delay,
-            ],
-        )
+/// Brings the lanes of merged jobs into order, and says where the jobs stand.
+async fn promote(
+    client: &Client,
+    requests: &[EnqueueRequest],
+    accepted: &mut [Enqueued],
+) -> Result<(), DatabaseError> {
+    let lanes: BTreeSet<_> = requests.iter().map(|r| (r.repo_id, r.lane)).collect();
+    let lanes: Vec<_> = lanes.into_iter().collect();
+    let promote = client
+        .prepare_cached(include_str!("../lease/promote.sql"))
         .await?;
-    Ok(row.get(0))
+    for some in lanes.chunks(PROMOTED) {
+        let (repos, names): (Vec<Uuid>, Vec<&str>) = some
+            .iter()
+            .map(|(repo, lane)| (repo.as_uuid(), *lane))
+            .unzip();
+        client.query(&promote, &[&repos, &names]).await?;
+    }
+    let ids: Vec<Uuid> = accepted.iter().map(|job| job.job_id.as_uuid()).collect();
+    let states = client.prepare_cached(include_str!("states.sql")).await?;
+    let rows = client.query(&states, &[&ids]).await?;
+    for (enqueued, row) in accepted.iter_mut().zip(rows) {
+        enqueued.state = state_of(row.get(0))?;
+    }
+    Ok(())
 }
 
-/// The answers of the inserting statement; none where a job collided.
+fn check_known(
+    rows: &[Row],
+    requests: &[EnqueueRequest],
+    offset: usize,
+) -> Result<(), EnqueueError> {
+    match rows.iter().position(|row| !row.get::<_, bool>("known")) {
+        None => Ok(()),
+        Some(index) => Err(EnqueueError::UnknownRepository {
+            repo_id: requests[index].repo_id,
+            index: offset + index,
+        }),
+    }
+}
+
+/// The answers of the inserting statement; nothing when a job collided.
 fn inserted(
     rows: &[Row],
     requests: &[EnqueueRequest],
     offset: usize,
-) -> Result<Vec<Option<Enqueued>>, EnqueueError> {
-    let unknown = rows.iter().position(|row| !row.get::<_, bool>("known"));
-    if let Some(index) = unknown {
-        let repo_id = requests[index].repo_id;
-        return Err(EnqueueError::UnknownRepository {
-            repo_id,
-            index: offset + index,
-        });
-    }
-    rows.iter()
-        .map(|row| {
-            let Some(state) = row.get::<_, Option<&str>>("state") else {
-                return Ok(None);
-            };
-            Ok(Some(Enqueued {
-                job_id: row.get::<_, Uuid>("id").into(),
-                state: match state {
-                    "waiting" => PublicState::Waiting,
-                    _ => PublicState::Queued,
-                },
-                deduplicated: false,
-            }))
+) -> Result<Option<Vec<Enqueued>>, EnqueueError> {
+    check_known(rows, requests, offset)?;
+    let answers = rows.iter().map(|row| {
+        let state: &str = row.get::<_, Option<&str>>("state")?;
+        Some(Enqueued {
+            job_id: row.get::<_, Uuid>("id").into(),
+            state: match state {
+                "waiting" => PublicState::Waiting,
+                _ => PublicState::Queued,
+            },
+            deduplicated: false,
         })
-        .collect()
+    });
+    Ok(answers.collect())
 }
 
 impl NotBefore {
@@ -324,7 +326,8 @@ impl<'a> Columns<'a> {
         }
     }
 
-    async fn insert(
+    /// Sends a statement with these columns; rows come in the order of the requests.
+    async fn send(
         &self,
         client: &impl deadpool_postgres::GenericClient,
         statement: &Statement,

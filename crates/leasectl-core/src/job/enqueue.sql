@@ -4,7 +4,8 @@
 -- Locks: the new rows. Rows are inserted in one fixed order, so that two batches never wait for each
 -- other in a circle. Index: job_one_per_lane, job_parked, job_dedup.
 -- A row whose state is null was not inserted: it collided with an equal job or with a holder of its
--- lane, or is more urgent than the lane's ready job; enqueue_one.sql takes it from there.
+-- lane, or is more urgent than the lane's ready job; then all are undone, and enqueue_merge.sql takes
+-- it from there.
 -- `known` is false for an unknown repository.
 with input as materialized (
   select i.ord, leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.repo_id, i.kind, i.lane,
