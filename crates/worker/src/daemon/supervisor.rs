@@ -29,6 +29,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long settlements that are under way may take when every handler has ended.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 
+/// The part without which no lease may be held.
+const HEARTBEAT: &str = "heartbeat";
+
 /// A worker could not start, or one of its parts broke.
 #[derive(Debug, Error)]
 pub enum DaemonError {
@@ -68,8 +71,12 @@ pub async fn run(
     let (mut supervisor, ready) = Supervisor::start(shared, direct)?;
     let broken = supervisor.watch(ready).await;
     // Whatever broke, the leases are handed back.
-    if broken.is_some() {
+    if let Some(part) = broken {
         supervisor.shared.shutdown.request();
+        if part == HEARTBEAT {
+            // Nothing keeps the leases or watches over trust any more: no handler may be waited for.
+            supervisor.shared.shutdown.request();
+        }
     }
     supervisor.drain().await;
     broken.map_or(Ok(()), |part| Err(DaemonError::Broken(part)))
@@ -165,7 +172,7 @@ impl Supervisor {
                         systemd::ready();
                     }
                 }
-                () = self.heartbeat.ended() => break "heartbeat",
+                () = self.heartbeat.ended() => break HEARTBEAT,
                 _ = &mut self.claimer => break "claim loop",
                 Some(_) = self.settlers.join_next() => break "settling",
                 Some(_) = self.others.join_next() => break "maintenance",
