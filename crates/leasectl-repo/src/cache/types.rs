@@ -132,7 +132,7 @@ pub struct FetchReport {
     pub clone: ReadyClone,
 }
 
-/// What [`CloneCache::evict_to_budget`] removed.
+/// What `CloneCache::evict_to_budget` removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Ids of the clones that were removed, least recently used first.

@@ -87,9 +87,10 @@ pub struct SharedArgs {
     /// Where jobs live.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Folder of the clones, a cache that may be deleted at any time [default: <data-dir>/repos]
+    /// Folder of the clones.
     #[arg(
         long,
+        help = "Folder of the clones, a cache that may be deleted at any time [default: <data-dir>/repos]",
         env = "LEASECTL_REPOS_DIR",
         value_name = "DIR",
         help_heading = "Settings"
