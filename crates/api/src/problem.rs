@@ -1,6 +1,6 @@
 //! Problem responses (RFC 9457): the one form in which this service says no.
 //!
-//! **Invariant.** A handler returns a [`Problem`]; only [`Problem::render`], called by the
+//! **Invariant.** A handler returns a [`Problem`]; only `Problem::render`, called by the
 //! outermost layer, turns it into bytes, because only there the request's id is known. Nothing of
 //! a cause (SQL, paths, addresses) is rendered: that layer logs it beside the request's id.
 
