@@ -42,6 +42,9 @@ pub enum ErrorCode {
     InvalidArgument,
     /// Somebody asked for the job to stop.
     Cancelled,
+    /// A code of a newer release, read during a rolling deployment.
+    #[serde(other)]
+    Unknown,
 }
 
 impl ErrorCode {
@@ -65,6 +68,7 @@ impl ErrorCode {
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::InvalidArgument => "invalid_argument",
             Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -126,6 +130,8 @@ impl std::error::Error for JobError {}
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -135,12 +141,19 @@ mod tests {
         let json = serde_json::to_value(&error).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({
+            json!({
                 "code": "conflict", "message": "rebase by hand",
                 "retryable": false, "branch": "topic"
             })
         );
         assert_eq!(serde_json::from_value::<JobError>(json).unwrap(), error);
+    }
+
+    #[test]
+    fn a_code_of_a_newer_release_can_be_read() {
+        let newer = json!({"code": "moon_phase", "message": "full", "retryable": true});
+        let error: JobError = serde_json::from_value(newer).unwrap();
+        assert_eq!(error.code, ErrorCode::Unknown);
     }
 
     #[test]
