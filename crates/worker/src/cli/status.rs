@@ -46,10 +46,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<(), Comm
     let mut tick = tokio::time::interval(args.interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        }
+        tick.tick().await;
         match status(&database.database, repo).await {
             Ok(seen) => print(context, args, &seen)?,
             Err(error) if error.is_unavailable() => {
