@@ -340,13 +340,16 @@ impl Drop for Running {
     }
 }
 
-/// The command lines of processes that name `path` in their arguments, environment or directory.
+/// The command lines of processes that name `path` in their arguments, environment or directory, or
+/// have a file below it open. Git processes are only found by the last: they are told nothing else.
 ///
 /// Used to see that nothing was left behind. Zombies have none of these and do not count.
 #[must_use]
 pub fn processes_naming(path: &Path) -> Vec<String> {
     let needle = path.as_os_str().as_encoded_bytes();
     let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
+    let links_to =
+        |link: &Path| fs::read_link(link).is_ok_and(|to| holds(to.as_os_str().as_encoded_bytes()));
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let folder = entry.path();
@@ -356,10 +359,15 @@ pub fn processes_naming(path: &Path) -> Vec<String> {
         }
         let arguments = fs::read(folder.join("cmdline")).unwrap_or_default();
         let environment = fs::read(folder.join("environ")).unwrap_or_default();
-        let directory = fs::read_link(folder.join("cwd")).unwrap_or_default();
+        let descriptors = fs::read_dir(folder.join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut links = descriptors.map(|descriptor| descriptor.path());
         if holds(&arguments)
             || holds(&environment)
-            || holds(directory.as_os_str().as_encoded_bytes())
+            || links_to(&folder.join("cwd"))
+            || links.any(|link| links_to(&link))
         {
             found.push(String::from_utf8_lossy(&arguments).replace('\0', " "));
         }

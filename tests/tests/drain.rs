@@ -14,6 +14,14 @@ fn slow_repository() -> (Stage, Remote, String) {
     (stage, remote, repo)
 }
 
+/// Expects that neither a worker nor a Git process is left.
+#[track_caller]
+fn assert_nothing_runs(stage: &Stage) {
+    wait_until(PATIENCE, "the worker's processes to end", || {
+        processes_naming(&stage.data_dir()).is_empty().then_some(())
+    });
+}
+
 #[test]
 fn a_draining_worker_finishes_what_it_has_and_claims_nothing_more() {
     let (stage, remote, repo) = slow_repository();
@@ -42,7 +50,7 @@ fn a_draining_worker_finishes_what_it_has_and_claims_nothing_more() {
         Value::Array(vec![]),
         "it signed off"
     );
-    assert_eq!(processes_naming(&stage.data_dir()), [""; 0]);
+    assert_nothing_runs(&stage);
 }
 
 #[test]
@@ -67,7 +75,7 @@ fn what_does_not_finish_in_time_is_handed_back_without_spending_an_attempt() {
         "{back:#}"
     );
     assert_eq!(back["attempts"][0]["outcome"], "released", "{back:#}");
-    assert_eq!(processes_naming(&stage.data_dir()), [""; 0]);
+    assert_nothing_runs(&stage);
 
     remote.set_bytes_per_second(None);
     let _second = stage.worker().start();
@@ -119,8 +127,6 @@ fn a_second_signal_ends_a_draining_worker_at_once() {
     worker.terminate();
     worker.wait();
     assert_ne!(stage.state(&job), "completed");
-    wait_until(PATIENCE, "its Git process to end", || {
-        processes_naming(&stage.data_dir()).is_empty().then_some(())
-    });
+    assert_nothing_runs(&stage);
     stage.history().check();
 }

@@ -1,6 +1,6 @@
 //! The database goes away during work: workers wait, come back and lose nothing.
 
-use leasectl_tests::{Mode, PATIENCE, Remote, Stage, wait_until};
+use leasectl_tests::{Mode, PATIENCE, Remote, Stage, processes_naming, wait_until};
 
 fn slow_repository(stage: &Stage) -> (Remote, String) {
     let remote = Remote::start();
@@ -8,6 +8,12 @@ fn slow_repository(stage: &Stage) -> (Remote, String) {
     remote.set_bytes_per_second(Some(20_000));
     let repo = stage.register(&remote.url("acme/app"));
     (remote, repo)
+}
+
+/// Whether a Git process works for a worker of the stage.
+fn git_runs(stage: &Stage) -> bool {
+    let running = processes_naming(&stage.repos_dir());
+    running.iter().any(|line| line.contains("git-child"))
 }
 
 #[test]
@@ -49,13 +55,11 @@ fn a_worker_outlives_a_long_outage_and_stops_what_it_may_no_longer_do() {
     let job = stage.enqueue_fetch(&repo);
     let (_, token) = stage.wait_for_progress(&job);
 
+    assert!(git_runs(&stage), "there is something to be stopped");
     stage.server().stop(Mode::Immediate).unwrap();
     // Its trust window ends long before the database is back: the handler must have stopped.
     wait_until(PATIENCE, "the Git process to be stopped", || {
-        let left = leasectl_tests::processes_naming(&stage.data_dir());
-        left.iter()
-            .all(|line| !line.contains("git-child"))
-            .then_some(())
+        (!git_runs(&stage)).then_some(())
     });
     assert!(!worker.has_ended(), "{}", worker.log());
     stage.server().start_again().unwrap();

@@ -94,6 +94,11 @@ fn a_worker_killed_in_mid_clone_leaves_no_writer_and_no_half_clone() {
     let job = stage.enqueue_fetch(&repo);
     stage.wait_for_progress(&job);
     let pid = first.pid();
+    assert_eq!(
+        processes_naming(&stage.data_dir()).len(),
+        2,
+        "the worker and its Git process"
+    );
     first.kill();
     wait_until(PATIENCE, "the killed worker's Git process to end", || {
         processes_naming(&stage.data_dir()).is_empty().then_some(())
