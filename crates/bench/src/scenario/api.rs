@@ -28,7 +28,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// What came of one request.
 struct Answer {
     milliseconds: f64,
-    accepted: bool,
+    /// What was answered; nothing when the connection broke.
+    status: Option<StatusCode>,
 }
 
 pub(crate) async fn run(server: &Server, rounds: Rounds) -> Result<(), BenchError> {
@@ -41,7 +42,10 @@ pub(crate) async fn run(server: &Server, rounds: Rounds) -> Result<(), BenchErro
     for _ in 0..rounds.rounds {
         let answers = round(server).await?;
         let times: Vec<f64> = answers.iter().map(|answer| answer.milliseconds).collect();
-        let errors = answers.iter().filter(|answer| !answer.accepted).count();
+        let refused = answers.iter().map(|answer| answer.status);
+        let refused: Vec<_> = refused
+            .filter(|status| *status != Some(StatusCode::ACCEPTED))
+            .collect();
         report.add("median", Unit::Milliseconds, Bar::None, median(&times));
         report.add(
             "p99",
@@ -55,7 +59,15 @@ pub(crate) async fn run(server: &Server, rounds: Rounds) -> Result<(), BenchErro
             Bar::None,
             percentile(&times, 100),
         );
-        report.add("errors", Unit::Count, Bar::AtMost(0.0), as_f64(errors));
+        report.add(
+            "errors",
+            Unit::Count,
+            Bar::AtMost(0.0),
+            as_f64(refused.len()),
+        );
+        if let Some(first) = refused.first() {
+            report.note(format!("the first answer that was not 202: {first:?}"));
+        }
     }
     Ok(report.print()?)
 }
@@ -92,13 +104,16 @@ async fn post(client: Client, address: SocketAddr, repository: RepoId, due: Inst
         .json(&body)
         .send()
         .await;
-    let accepted = match answer {
-        Ok(response) if response.status() == StatusCode::ACCEPTED => response.bytes().await.is_ok(),
-        _ => false,
+    let status = match answer {
+        Ok(response) => {
+            let status = response.status();
+            response.bytes().await.ok().map(|_body| status)
+        }
+        Err(_) => None,
     };
     Answer {
         milliseconds: due.elapsed().as_secs_f64() * 1_000.0,
-        accepted,
+        status,
     }
 }
 
