@@ -50,7 +50,9 @@ impl TrustRules {
     /// How long a handler that was asked to stop may take before it is dropped.
     pub(crate) fn grace(&self, reason: StopReason) -> Duration {
         match reason {
-            StopReason::LeaseLost | StopReason::TrustEnded => self.grace_without_trust,
+            StopReason::LeaseLost | StopReason::TrustEnded | StopReason::LivenessLost => {
+                self.grace_without_trust
+            }
             StopReason::NoProgress => self.grace_at_expiry,
             StopReason::CancelRequested | StopReason::Drain => self.grace,
         }

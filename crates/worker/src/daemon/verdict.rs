@@ -10,6 +10,8 @@ pub(crate) enum StopReason {
     LeaseLost,
     /// Nothing was heard from the database for too long.
     TrustEnded,
+    /// The lock by which others see that this worker lives was lost and not held again in time.
+    LivenessLost,
     /// Somebody cancelled the job.
     CancelRequested,
     /// The handler did not get anywhere until its lease expired.
@@ -22,7 +24,7 @@ impl StopReason {
     /// Whether the lease is, or may be, somebody else's: nothing may be settled any more.
     pub(crate) fn ends_trust(self) -> bool {
         match self {
-            Self::LeaseLost | Self::TrustEnded => true,
+            Self::LeaseLost | Self::TrustEnded | Self::LivenessLost => true,
             Self::CancelRequested | Self::NoProgress | Self::Drain => false,
         }
     }
@@ -32,6 +34,7 @@ impl StopReason {
         match self {
             Self::LeaseLost => "lease lost",
             Self::TrustEnded => "no answer from the database within the trust window",
+            Self::LivenessLost => "the liveness lock was not held again within the death grace",
             Self::CancelRequested => "cancel requested",
             Self::NoProgress => "no progress until the lease expired",
             Self::Drain => "the worker is ending",
@@ -120,7 +123,11 @@ mod tests {
 
     #[test]
     fn without_a_trusted_lease_nothing_is_settled() {
-        for stop in [StopReason::LeaseLost, StopReason::TrustEnded] {
+        for stop in [
+            StopReason::LeaseLost,
+            StopReason::TrustEnded,
+            StopReason::LivenessLost,
+        ] {
             assert_eq!(verdict(failed(), Some(stop)), Verdict::Abandon);
             assert_eq!(
                 verdict(Ended::Returned(Ok(json!({}))), Some(stop)),
