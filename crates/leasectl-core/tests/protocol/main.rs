@@ -13,6 +13,7 @@ mod fencing;
 mod fixture;
 mod heartbeats;
 mod history;
+mod interleavings;
 mod lanes;
 mod plans;
 mod repositories;
