@@ -20,5 +20,6 @@ mod repositories;
 mod schema;
 mod settling;
 mod sql_function;
+mod store;
 mod takeover;
 mod wakeups;

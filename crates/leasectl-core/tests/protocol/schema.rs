@@ -77,7 +77,7 @@ async fn programs_that_migrate_at_once_do_not_collide() {
         applied += raced.unwrap().unwrap().applied.len();
     }
     let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-    let files = std::fs::read_dir(migrations).unwrap().count();
+    let files = fs::read_dir(migrations).unwrap().count();
     assert_eq!(applied, files, "each migration is applied once");
 }
 
