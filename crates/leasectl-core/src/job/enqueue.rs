@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -21,6 +22,9 @@ const CHUNK: usize = 5_000;
 
 /// Lanes that one statement promotes: it holds up other callers of those lanes while it runs.
 const PROMOTED: usize = 1_000;
+
+/// PostgreSQL plans a prepared statement anew five times before it may keep a plan.
+const PLANS_UNTIL_KEPT: u32 = 6;
 
 /// How often a transaction is run again that lost a deadlock.
 const DEADLOCK_TRIES: u32 = 5;
@@ -136,6 +140,26 @@ pub async fn enqueue(
     try_enqueue(&mut client, requests).await
 }
 
+/// Opens that many connections and makes each ready to accept jobs: statements prepared, and run on no
+/// rows until the server keeps their plans.
+///
+/// A connection's first statements cost tens of milliseconds. Without this, the first short stall
+/// under load opens one connection after another, each of which makes the stall longer.
+///
+/// # Errors
+/// When the database is away.
+pub async fn warm_up(database: &Database, connections: usize) -> Result<(), DatabaseError> {
+    // All at once, or the pool would hand out the same one again and again.
+    let clients = try_join_all((0..connections).map(|_| database.client())).await?;
+    for client in clients {
+        let insert = client.prepare_cached(include_str!("enqueue.sql")).await?;
+        for _ in 0..PLANS_UNTIL_KEPT {
+            Columns::of(&[]).send(&client, &insert).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn try_enqueue(
     client: &mut Client,
     requests: &[EnqueueRequest],
@@ -151,7 +175,8 @@ async fn try_enqueue(
     Ok(accepted)
 }
 
-/// Inserts jobs straight into their lanes; nothing is accepted, nor changed, when one collides.
+/// Inserts jobs straight into their lanes, or finds equal ones; nothing is accepted, nor changed, when
+/// one collides.
 async fn insert_all(
     client: &mut Client,
     requests: &[EnqueueRequest],
@@ -257,7 +282,7 @@ fn inserted(
                 "waiting" => PublicState::Waiting,
                 _ => PublicState::Queued,
             },
-            deduplicated: false,
+            deduplicated: row.get("deduplicated"),
         })
     });
     Ok(answers.collect())

@@ -1,31 +1,45 @@
--- Inserts new jobs straight into their lanes. Nothing is inserted when a repository is unknown.
+-- Inserts new jobs straight into their lanes, or finds the equal job that was never claimed and needs
+-- no change. Nothing is inserted when a repository is unknown.
 -- $1 repositories, $2 kinds, $3 lanes, $4 canonical args, $5 priorities, $6 absolute times,
 -- $7 delays in seconds (both null: at once).
--- Locks: the new rows. Rows are inserted in one fixed order, so that two batches never wait for each
--- other in a circle. Index: job_one_per_lane, job_parked, job_dedup.
+-- Locks: the new rows; none on an equal job, so this must be a transaction of its own: whatever the caller
+-- committed before is older than the snapshot in which that job was still unclaimed. A statement that
+-- only finds equal jobs writes nothing. Rows are inserted in one fixed order, so that two batches never
+-- wait for each other in a circle. Index: job_one_per_lane, job_parked, job_dedup.
 -- A row whose state is null was not inserted: it collided with an equal job or with a holder of its
 -- lane, or is more urgent than the lane's ready job; then all are undone, and enqueue_merge.sql takes
 -- it from there.
 -- `known` is false for an unknown repository.
-with input as materialized (
-  select i.ord, leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.repo_id, i.kind, i.lane,
-         i.args, leasectl.dedup_key(i.args) as dedup_key, i.priority,
+with asked as materialized (
+  select i.ord, i.repo_id, i.kind, i.lane, i.args, leasectl.dedup_key(i.args) as dedup_key, i.priority,
          coalesce(i.at, now() + i.delay * interval '1 second') as not_before,
          r.id is not null as known
     from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::timestamptz[], $7::float8[])
          with ordinality as i (repo_id, kind, lane, args, priority, at, delay, ord)
     left join leasectl.repository r on r.id = i.repo_id
-   order by i.ord
+), input as materialized (
+  select a.*, equal.id as equal_id, equal.state as equal_state
+    from asked a
+    left join lateral (
+      select e.id, e.state from leasectl.job e
+       where e.repo_id = a.repo_id and e.kind = a.kind and e.dedup_key = a.dedup_key
+         and e.priority >= a.priority and (e.not_before is null or e.not_before <= a.not_before)
+       limit 1) equal on true
+   order by a.ord
+), fresh as materialized (
+  select leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.*
+    from input i
+   where i.equal_id is null
 ), placed as (
-  select i.*, i.lane <> 'stack' and i.not_before > now() as delayed,
+  select f.*, f.lane <> 'stack' and f.not_before > now() as delayed,
          held.rank as held_rank, held.state as held_state,
          -- Only the first of a lane's newcomers can take it.
-         row_number() over (partition by i.repo_id, i.lane, i.lane <> 'stack' and i.not_before > now()
-                            order by case i.lane when 'stack' then 0 else -i.priority end, i.ord) as place
-    from input i
+         row_number() over (partition by f.repo_id, f.lane, f.lane <> 'stack' and f.not_before > now()
+                            order by case f.lane when 'stack' then 0 else -f.priority end, f.ord) as place
+    from fresh f
     left join lateral (
       select h.rank, h.state from leasectl.job h
-       where h.repo_id = i.repo_id and h.lane = i.lane
+       where h.repo_id = f.repo_id and h.lane = f.lane
          and (h.state in ('ready', 'running') or (h.lane = 'stack' and h.state = 'scheduled'))) held on true
 ), inserted as (
   insert into leasectl.job (id, seq, repo_id, kind, lane, args, dedup_key, priority, not_before, state)
@@ -44,5 +58,8 @@ with input as materialized (
   on conflict do nothing
   returning id, state
 )
-select i.ord, i.id, i.seq, i.known, inserted.state
-  from input i left join inserted on inserted.id = i.id
+select i.ord, i.known, i.equal_id is not null as deduplicated,
+       coalesce(i.equal_id, fresh.id) as id, coalesce(i.equal_state, inserted.state) as state
+  from input i
+  left join fresh on fresh.ord = i.ord
+  left join inserted on inserted.id = fresh.id

@@ -9,7 +9,7 @@ mod retry;
 mod view;
 
 pub use self::cancel::{CancelOutcome, cancel};
-pub use self::enqueue::{EnqueueError, EnqueueRequest, Enqueued, NotBefore, enqueue};
+pub use self::enqueue::{EnqueueError, EnqueueRequest, Enqueued, NotBefore, enqueue, warm_up};
 pub(crate) use self::lookup::checked_limit;
 pub use self::lookup::{JobFilter, LookupError, Page, find, list};
 pub use self::retention::{Maintained, maintain};

@@ -24,6 +24,50 @@ async fn an_equal_job_that_waits_is_handed_back() {
 }
 
 #[tokio::test]
+async fn finding_an_equal_job_that_needs_no_change_writes_nothing() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let first = fixture.enqueue(repo, &FETCH, "x").await;
+    let client = fixture.database.client().await.unwrap();
+    let written = async || -> (i64, String) {
+        let row = client.query_one(
+            "select nextval('leasectl.job_seq'), (select xmin::text from leasectl.job)",
+            &[],
+        );
+        let row = row.await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    let (seq, version) = written().await;
+    let later = fixture.request(repo, &FETCH, "x");
+    let later = later.not_before(NotBefore::In(Duration::from_secs(60)));
+    assert_eq!(fixture.enqueue_as(later).await.job_id, first.job_id);
+    let again = fixture.enqueue(repo, &FETCH, "x").await;
+    assert_eq!(
+        (again.job_id, again.state),
+        (first.job_id, PublicState::Queued)
+    );
+    assert_eq!(written().await, (seq + 1, version.clone()));
+    // A more urgent equal job does change it.
+    let urgent = fixture.request(repo, &FETCH, "x").priority(urgent(1));
+    assert_eq!(fixture.enqueue_as(urgent).await.job_id, first.job_id);
+    assert_ne!(written().await.1, version);
+}
+
+#[tokio::test]
+async fn connections_opened_ahead_are_kept_and_accept_nothing() {
+    let fixture = Fixture::new().await;
+    job::warm_up(&fixture.database, 3).await.unwrap();
+    let client = fixture.database.client().await.unwrap();
+    let prepared = client.query_one(
+        "select count(*) from pg_prepared_statements where generic_plans > 0",
+        &[],
+    );
+    assert_eq!(prepared.await.unwrap().get::<_, i64>(0), 1);
+    let jobs = client.query_one("select count(*) from leasectl.job", &[]);
+    assert_eq!(jobs.await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
 async fn while_an_equal_job_runs_exactly_one_more_is_added() {
     let fixture = Fixture::new().await;
     let repo = fixture.repository("a").await;
