@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use leasectl_core::database::PoolOptions;
+use leasectl_core::job::warm_up;
 use leasectl_core::kind::Kinds;
 use leasectl_service::{
     LogError, MetricsError, OpenError, OpenOptions, Schema, Use, init_logging, install_metrics,
@@ -87,6 +88,9 @@ pub async fn run(settings: Settings) -> Result<(), ProgramError> {
         open = open_database(&settings.database, options) => open?,
         () = signals.next() => return Ok(()),
     };
+    if let Err(error) = warm_up(&open.database, POOL_SIZE).await {
+        tracing::warn!(%error, "not every connection could be opened ahead; the first requests may be slow");
+    }
     let unbound = |source| ProgramError::Bind {
         address: settings.listen,
         source,
