@@ -14,6 +14,7 @@ pub mod ids;
 pub mod job;
 pub mod kind;
 pub mod lease;
+pub mod liveness;
 pub mod migrations;
 pub mod repository;
 pub mod status;

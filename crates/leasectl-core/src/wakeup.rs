@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_postgres::AsyncMessage;
 
-use crate::database::{Client, ConnectError, Database, DatabaseError, DatabaseUrl, connect_direct};
+use crate::database::{
+    Client, ConnectError, Database, DatabaseError, DatabaseUrl, DirectConnection, connect_direct,
+};
 use crate::ids::JobId;
 use crate::kind::Lane;
 
@@ -24,6 +26,8 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 pub enum Wakeup {
     /// These lanes may have ready jobs.
     Lanes(Vec<Lane>),
+    /// These lanes have leases of a dead worker, to be reclaimed at once. Older releases ignore it.
+    Dead(Vec<Lane>),
     /// Somebody asked for this job to stop.
     Cancel(JobId),
 }
@@ -31,9 +35,7 @@ pub enum Wakeup {
 /// Hears wakeups on a connection of its own.
 #[derive(Debug)]
 pub struct Listener {
-    // Kept: dropping it would end the connection.
-    _client: tokio_postgres::Client,
-    messages: Receiver<AsyncMessage>,
+    connection: DirectConnection,
 }
 
 impl Listener {
@@ -49,16 +51,14 @@ impl Listener {
             .batch_execute(&format!("listen {CHANNEL}"))
             .await
             .map_err(DatabaseError::from)?;
-        Ok(Self {
-            _client: connection.client,
-            messages: connection.messages,
-        })
+        Ok(Self { connection })
     }
 
     /// The next wakeup; none when the connection has ended.
     pub async fn recv(&mut self) -> Option<Wakeup> {
         loop {
-            if let AsyncMessage::Notification(notification) = self.messages.recv().await?
+            if let AsyncMessage::Notification(notification) =
+                self.connection.messages.recv().await?
                 && let Some(wakeup) = parse(notification.payload())
             {
                 return Some(wakeup);
@@ -71,14 +71,27 @@ impl Listener {
 fn parse(payload: &str) -> Option<Wakeup> {
     match payload.split_once(' ')? {
         ("cancel", id) => id.parse().ok().map(Wakeup::Cancel),
-        ("lanes", names) => Some(Wakeup::Lanes(
-            names
-                .split(',')
-                .filter_map(|name| name.parse().ok())
-                .collect(),
-        )),
+        ("lanes", names) => Some(Wakeup::Lanes(lanes(names))),
+        ("dead", names) => Some(Wakeup::Dead(lanes(names))),
         _ => None,
     }
+}
+
+fn lanes(names: &str) -> Vec<Lane> {
+    names
+        .split(',')
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+fn names(lanes: &[Lane]) -> String {
+    let names: Vec<_> = lanes.iter().map(|lane| lane.as_str()).collect();
+    names.join(",")
+}
+
+/// The channel and the payload that announce dead workers' leases, for a session of its own.
+pub(crate) fn dead(lanes: &[Lane]) -> (&'static str, String) {
+    (CHANNEL, format!("dead {}", names(lanes)))
 }
 
 /// Sends a wakeup for lanes now.
@@ -89,8 +102,7 @@ pub async fn announce(client: &Client, lanes: &[Lane]) -> Result<(), DatabaseErr
     if lanes.is_empty() {
         return Ok(());
     }
-    let names: Vec<_> = lanes.iter().map(|lane| lane.as_str()).collect();
-    send(client, &format!("lanes {}", names.join(","))).await
+    send(client, &format!("lanes {}", names(lanes))).await
 }
 
 /// Sends a wakeup for a job that should stop.
@@ -169,6 +181,10 @@ mod tests {
         assert_eq!(
             parse("lanes fetch,zebra"),
             Some(Wakeup::Lanes(vec![Lane::Fetch]))
+        );
+        assert_eq!(
+            parse("dead stack,zebra"),
+            Some(Wakeup::Dead(vec![Lane::Stack]))
         );
         assert_eq!(parse("zebra 1"), None);
         assert_eq!(parse(""), None);

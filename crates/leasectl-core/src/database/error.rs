@@ -37,6 +37,14 @@ impl DatabaseError {
         }
     }
 
+    /// The server's error code, if it answered with one.
+    pub(crate) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Connect(error) | Self::Statement(error) => error.code(),
+            Self::ConnectTimeout | Self::NoAnswer | Self::UnknownValue(_) => None,
+        }
+    }
+
     /// Whether the same transaction may succeed when it is run again.
     pub(crate) fn is_deadlock(&self) -> bool {
         match self {

@@ -3,6 +3,7 @@
 //! **Invariant.** Every wait ends: for a free connection, for a connect, for a statement, for a
 //! lock, and for a transaction that its writer left open.
 
+mod direct;
 mod error;
 mod tls;
 mod url;
@@ -12,9 +13,9 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts,
 };
-use tokio_postgres::AsyncMessage;
 use tokio_postgres::Config;
 
+pub(crate) use self::direct::{DirectConnection, connect_direct};
 pub use self::error::{ConnectError, DatabaseError};
 pub use self::url::{DatabaseUrl, DatabaseUrlError, SslMode};
 
@@ -140,40 +141,6 @@ impl Database {
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
     }
-}
-
-/// One connection outside any pool, with the messages that the server sends unasked.
-pub(crate) struct DirectConnection {
-    /// Sends statements.
-    pub(crate) client: tokio_postgres::Client,
-    /// Notifications and notices; ends when the connection does.
-    pub(crate) messages: tokio::sync::mpsc::Receiver<AsyncMessage>,
-}
-
-/// Opens one connection outside any pool.
-///
-/// # Errors
-/// When the server cannot be reached within ten seconds.
-pub(crate) async fn connect_direct(
-    url: &DatabaseUrl,
-    application_name: &str,
-) -> Result<DirectConnection, ConnectError> {
-    let config = config_for(url, application_name);
-    let connecting = config.connect(tls::connector(url)?);
-    let (client, mut connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .map_err(|_elapsed| DatabaseError::ConnectTimeout)?
-        .map_err(DatabaseError::from)?;
-    let (sender, messages) = tokio::sync::mpsc::channel(256);
-    tokio::spawn(async move {
-        // Ends with the connection, or when nobody listens any more.
-        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-            if sender.send(message).await.is_err() {
-                break;
-            }
-        }
-    });
-    Ok(DirectConnection { client, messages })
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

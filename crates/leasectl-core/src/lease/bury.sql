@@ -31,7 +31,8 @@ select id, seq, repo_id, kind, lane, args, priority,
                    'code', 'attempts_exhausted', 'retryable', false,
                    'message', format('the worker was lost %s times in a row without durable progress, in %s of %s attempts; the last time it %s',
                                      crashes + 1, attempt, max_attempts,
-                                     case when lease_expires_at <= now() then 'made no progress until the lease expired'
+                                     case when dead_token = lease_token then 'died'
+                                          when lease_expires_at <= now() then 'made no progress until the lease expired'
                                           else 'stopped sending heartbeats' end))
        end,
        attempts

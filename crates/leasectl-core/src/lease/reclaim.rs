@@ -18,6 +18,8 @@ pub enum ReclaimReason {
     Stale,
     /// The handler made no progress until the lease expired.
     Expired,
+    /// The owner's process was gone: its liveness lock was absent for its whole grace.
+    Dead,
 }
 
 impl ReclaimReason {
@@ -27,6 +29,7 @@ impl ReclaimReason {
         match self {
             Self::Stale => "stale",
             Self::Expired => "expired",
+            Self::Dead => "dead",
         }
     }
 }
@@ -93,8 +96,9 @@ pub async fn reclaim(
                 lease: lease(row, owner, sent)?,
                 from_owner: row.get::<_, String>("from_owner").into(),
                 from_token: Token::new(row.get("from_token")),
-                reason: match row.get("lost_by") {
-                    "no_progress" => ReclaimReason::Expired,
+                reason: match row.get("reason") {
+                    "dead" => ReclaimReason::Dead,
+                    "expired" => ReclaimReason::Expired,
                     _ => ReclaimReason::Stale,
                 },
             })

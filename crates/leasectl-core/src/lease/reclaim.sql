@@ -1,4 +1,5 @@
--- Takes over jobs whose lease is over: the owner fell silent (stale) or made no progress (expired).
+-- Takes over jobs whose lease is over: the owner fell silent (stale), made no progress (expired) or was
+-- seen to be gone (dead; judge.sql has expired the lease).
 -- $1 lanes, $2 free slots of each, $3 kinds that this worker runs, $4 owner, $5 heartbeat interval in seconds,
 -- $6 stale-after and $7 lease ttl in seconds.
 -- Locks: the rows FOR UPDATE, skipping locked ones: a heartbeat or a fence in flight keeps its lease.
@@ -22,7 +23,9 @@ with dead as (
 update leasectl.job j
    set attempts = leasectl.with_attempt(
          j.attempts, j.attempt, j.lease_owner, j.lease_token, j.lease_acquired_at, now(), 'lost',
-         case when j.lease_expires_at <= now()
+         case when j.dead_token = j.lease_token
+              then '{"code": "lease_lost", "message": "the worker died", "retryable": true}'
+              when j.lease_expires_at <= now()
               then '{"code": "no_progress", "message": "the handler made no progress until the lease expired", "retryable": true}'
               else '{"code": "lease_lost", "message": "the worker stopped sending heartbeats", "retryable": true}'
          end::jsonb),
@@ -38,4 +41,6 @@ returning j.id, j.repo_id, j.kind, j.lane, j.args, j.attempt, j.max_attempts, j.
           greatest(j.created_at, j.not_before) as ready_at, now() as claimed_at, j.rank, j.seq,
           j.attempts -> -1 ->> 'owner' as from_owner,
           (j.attempts -> -1 ->> 'token')::bigint as from_token,
-          j.attempts -> -1 -> 'error' ->> 'code' as lost_by
+          case when j.dead_token = (j.attempts -> -1 ->> 'token')::bigint then 'dead'
+               when j.attempts -> -1 -> 'error' ->> 'code' = 'no_progress' then 'expired'
+               else 'stale' end as reason

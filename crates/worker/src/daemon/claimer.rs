@@ -97,6 +97,9 @@ impl Claimer {
             for lane in self.shared.hints.take() {
                 self.pacing.hint(lane);
             }
+            if self.shared.hints.take_dead() {
+                self.pacing.somebody_died(Instant::now());
+            }
             let slots = Arc::clone(&self.shared.slots);
             let room = |lane| Room {
                 capacity: slots.capacity(lane),

@@ -11,6 +11,8 @@ use super::per_lane::PerLane;
 #[derive(Debug)]
 pub(crate) struct Hints {
     lanes: PerLane<AtomicBool>,
+    /// Leases of a dead worker are to be reclaimed.
+    dead: AtomicBool,
     given: Notify,
 }
 
@@ -19,6 +21,7 @@ impl Hints {
     pub(crate) fn new() -> Self {
         Self {
             lanes: PerLane::from_fn(|_| AtomicBool::new(false)),
+            dead: AtomicBool::new(false),
             given: Notify::new(),
         }
     }
@@ -32,6 +35,20 @@ impl Hints {
         if is_new {
             self.given.notify_one();
         }
+    }
+
+    /// Says that the lanes have leases of a dead worker, to be reclaimed at once.
+    pub(crate) fn give_dead(&self, lanes: impl IntoIterator<Item = Lane>) {
+        self.dead.store(true, Ordering::Release);
+        for lane in lanes {
+            self.lanes[lane].store(true, Ordering::Release);
+        }
+        self.given.notify_one();
+    }
+
+    /// Whether somebody died since the last call.
+    pub(crate) fn take_dead(&self) -> bool {
+        self.dead.swap(false, Ordering::AcqRel)
     }
 
     /// Takes the hints that were given since the last call.

@@ -39,6 +39,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, url: DatabaseUrl) {
 fn take(shared: &Shared, wakeup: Wakeup) {
     match wakeup {
         Wakeup::Lanes(lanes) => shared.hints.give(lanes),
+        Wakeup::Dead(lanes) => shared.hints.give_dead(lanes),
         Wakeup::Cancel(job) => shared.registry.cancel(job),
     }
 }

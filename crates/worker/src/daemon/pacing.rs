@@ -68,6 +68,11 @@ impl Pacing {
         self.lanes[lane].may_have_more = true;
     }
 
+    /// Somebody said that there are leases of a dead worker: they are looked for now.
+    pub(crate) fn somebody_died(&mut self, now: Instant) {
+        self.reclaim_due = self.reclaim_due.min(now);
+    }
+
     /// Decides what to do now. `jitter` is in 0..1 and spreads the polls of many workers.
     pub(crate) fn step(&mut self, now: Instant, room: impl Fn(Lane) -> Room, jitter: f64) -> Step {
         if now >= self.next_poll {
@@ -207,6 +212,26 @@ mod tests {
             Step::Round {
                 reclaim: false,
                 asks: vec![(Lane::Fetch, 4)]
+            }
+        );
+    }
+
+    #[test]
+    fn a_death_is_followed_by_a_look_for_dead_leases_at_once() {
+        let now = Instant::now();
+        let mut pacing = idle(now);
+        let soon = now + POLL / 10;
+        pacing.somebody_died(soon);
+        assert!(matches!(
+            pacing.step(soon, fetch_only(4, 0), 0.5),
+            Step::WaitUntil(_)
+        ));
+        let step = pacing.step(soon, fetch_only(4, 1), 0.5);
+        assert_eq!(
+            step,
+            Step::Round {
+                reclaim: true,
+                asks: vec![(Lane::Fetch, 1)]
             }
         );
     }

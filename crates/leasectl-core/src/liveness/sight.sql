@@ -1,0 +1,24 @@
+-- Which watched workers do not hold their lock now. $1 the key of the asking worker.
+-- Watched is who held the lock when its row was written, on this start of the server. The rows are those
+-- of the statement's snapshot and the locks are read after it: a row that says "session" was written
+-- while the lock was held, so a lock that is absent here was lost.
+-- Who was judged dead stays in view for a minute: a claim of its last moment may commit late.
+-- Locks: none. Index: none, the workers are few. One row always: whether the server runs long enough
+-- to judge, how many watched workers are older than the asking one, and the absent ones, as arrays.
+with watched as materialized (
+  select w.owner, w.liveness_key, w.death_grace, w.died_at is not null as judged
+    from leasectl.worker w
+   where w.liveness = 'session' and w.liveness_server = pg_postmaster_start_time()
+     and (w.died_at is null or w.died_at > now() - interval '1 minute')
+), held as materialized (
+  select l.key from leasectl.liveness_locks() l where exists (select from watched)
+)
+select pg_backend_pid() as pid,
+       leasectl.server_is_settled() as settled,
+       (select count(*) from watched w where w.liveness_key < $1::integer and not w.judged) as older,
+       coalesce(array_agg(a.owner), '{}') as owners,
+       coalesce(array_agg(a.liveness_key), '{}') as keys,
+       coalesce(array_agg(extract(epoch from a.death_grace)::float8), '{}') as graces,
+       coalesce(array_agg(a.judged), '{}') as judged
+  from watched a
+ where a.liveness_key not in (select key from held)
