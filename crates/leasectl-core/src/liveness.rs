@@ -14,6 +14,7 @@
 
 mod probe;
 mod session;
+mod settings;
 mod sightings;
 
 use std::fmt;
@@ -22,9 +23,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::probe::PoolerSign;
-pub use self::session::{
-    Judged, LivenessError, LivenessSession, Pulse, RefusedSetting, ServerStart, SessionEnd,
-};
+pub use self::session::{Judged, LivenessError, LivenessSession, Pulse, ServerStart, SessionEnd};
+pub use self::settings::RefusedSetting;
 pub use self::sightings::{SIGHTING_INTERVAL, Sightings};
 
 use crate::ids::Owner;

@@ -38,7 +38,8 @@ pub struct WorkerStatus {
     pub pid: i32,
     /// The release it runs.
     pub version: String,
-    /// `live`, `draining`, `stale` (silent) or `dead` (silent, and nothing of it is left).
+    /// `live`, `draining`, `stale` (silent) or `dead` (its process is gone, or it is silent and nothing
+    /// of it is left).
     pub state: String,
     /// When it started.
     pub started_at: Timestamp,

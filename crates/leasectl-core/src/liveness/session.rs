@@ -2,34 +2,19 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
 use thiserror::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Row, Statement};
 
 use super::probe::{PoolerSign, probe};
+use super::settings::{self, RefusedSetting};
 use super::{Absent, LivenessKey, Sighting};
 use crate::database::{ConnectError, DatabaseError, DatabaseUrl, DirectConnection, connect_direct};
 use crate::ids::Owner;
 use crate::kind::Lane;
 use crate::time::Timestamp;
 use crate::wakeup;
-
-/// What the session is set to, so that the server notices a dead client soon and never ends an idle
-/// one. The last two keep the plans of the look at the locks from going astray.
-const SETTINGS: [(&str, &str); 10] = [
-    ("tcp_keepalives_idle", "2"),
-    ("tcp_keepalives_interval", "1"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "5000"),
-    ("client_connection_check_interval", "1000"),
-    ("idle_session_timeout", "0"),
-    ("statement_timeout", "2000"),
-    ("lock_timeout", "1000"),
-    ("jit", "off"),
-    ("enable_seqscan", "off"),
-];
 
 /// The liveness session failed.
 #[derive(Debug, Error)]
@@ -80,15 +65,6 @@ fn is_shutdown_code(code: &SqlState) -> bool {
 /// When the server started that a session is connected to: another moment, another server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServerStart(Timestamp);
-
-/// A setting that the server did not take; a host may forbid some, and sockets have no keepalives.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RefusedSetting {
-    /// Its name.
-    pub name: &'static str,
-    /// What the server said, or what it is set to instead.
-    pub found: String,
-}
 
 /// The answer to a ping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -209,27 +185,7 @@ impl LivenessSession {
     /// When the connection broke.
     pub async fn prepare(&mut self) -> Result<Vec<RefusedSetting>, LivenessError> {
         let client = &self.connection.client;
-        let set = SETTINGS.map(|(name, wanted)| async move {
-            let sql = "select set_config($1, $2, false)";
-            let answer = client
-                .query_typed(sql, &[(&name, Type::TEXT), (&wanted, Type::TEXT)])
-                .await;
-            match answer {
-                Ok(rows) => {
-                    let found: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
-                    Ok((!says(&found, wanted)).then_some(RefusedSetting { name, found }))
-                }
-                Err(error) if error.is_closed() => Err(error),
-                Err(error) => Ok(Some(RefusedSetting {
-                    name,
-                    found: error.to_string(),
-                })),
-            }
-        });
-        let mut refused = Vec::new();
-        for answer in join_all(set).await {
-            refused.extend(answer.map_err(DatabaseError::from)?);
-        }
+        let refused = settings::set(client).await?;
         self.statements = Some(Statements {
             ping: prepare(client, include_str!("ping.sql")).await?,
             sight: prepare(client, include_str!("sight.sql")).await?,
@@ -398,22 +354,4 @@ async fn one(
     rows.into_iter()
         .next()
         .ok_or_else(|| DatabaseError::UnknownValue("no row".to_owned()).into())
-}
-
-/// Whether a setting reads as it was written: `5000` may come back as `5s`.
-fn says(found: &str, wanted: &str) -> bool {
-    let in_ms = |text: &str| -> Option<u64> {
-        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let number: u64 = digits.parse().ok()?;
-        match &text[digits.len()..] {
-            "" | "ms" => Some(number),
-            "s" => Some(number * 1_000),
-            "min" => Some(number * 60_000),
-            _ => None,
-        }
-    };
-    found == wanted
-        || in_ms(found).is_some_and(|found| {
-            in_ms(wanted).is_some_and(|wanted| found == wanted || found == wanted * 1_000)
-        })
 }

@@ -10,6 +10,7 @@ use leasectl_core::database::Database;
 use leasectl_core::ids::Owner;
 use leasectl_core::kind::Kinds;
 use leasectl_core::lease::LeaseSettings;
+use leasectl_core::liveness;
 use leasectl_repo::RecloneReason;
 use leasectl_service::{MetricsServer, install_metrics};
 
@@ -70,8 +71,8 @@ pub struct RunArgs {
     )]
     #[arg(value_parser = positive_duration)]
     lease_ttl: Duration,
-    /// How long a missing liveness session means death, or "off"; accepted already, but in this
-    /// release heartbeats alone decide
+    /// How long this worker's liveness session may be missing before it counts as dead, at least 200ms;
+    /// "off": heartbeats alone decide
     #[arg(
         long,
         env = "LEASECTL_DEATH_GRACE",
@@ -135,7 +136,18 @@ impl RunArgs {
                      LEASECTL_HEARTBEAT_INTERVAL, LEASECTL_STALE_AFTER and LEASECTL_LEASE_TTL",
             )
         })?;
+        let death_grace = match self.death_grace {
+            DeathGrace::Off => None,
+            DeathGrace::After(grace) => {
+                Some(liveness::DeathGrace::new(grace).map_err(|error| {
+                    CommandError::new(Exit::Usage, error.to_string()).hint(
+                        "check --death-grace or LEASECTL_DEATH_GRACE; \"off\" switches it off",
+                    )
+                })?)
+            }
+        };
         Ok(WorkerSettings {
+            death_grace,
             poll_interval: self.poll_interval,
             drain_timeout: self.drain_timeout,
             retention: self.retention,
@@ -167,12 +179,6 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<(), Command
     let handlers = Handlers::new().with(Arc::new(fetch));
     if let Some(address) = args.metrics_listen {
         serve_metrics(address, database.database.clone(), shutdown.clone()).await?;
-    }
-    if let DeathGrace::After(grace) = args.death_grace {
-        tracing::info!(
-            ?grace,
-            "the death signal comes with the next release; until then heartbeats alone decide"
-        );
     }
     let direct = database.direct_url.clone();
     crate::daemon::run(
@@ -258,10 +264,15 @@ mod tests {
         let args = parse(&[]).unwrap();
         assert_eq!(args.concurrency, ConcurrencyArg::default());
         assert_eq!(args.disk_budget.bytes(), 50 << 30);
-        assert_eq!(
-            args.death_grace,
-            DeathGrace::After(Duration::from_millis(300))
-        );
+        assert_eq!(settings.death_grace, Some(liveness::DeathGrace::default()));
+    }
+
+    #[test]
+    fn the_death_signal_can_be_switched_off_but_not_be_hasty() {
+        let grace = |text| parse(&["--death-grace", text]).unwrap().settings();
+        assert_eq!(grace("off").unwrap().death_grace, None);
+        assert_eq!(grace("199ms").unwrap_err().exit(), Exit::Usage);
+        assert!(grace("200ms").is_ok());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::attempt;
+use super::liveness::Stops;
 use super::outage::Outage;
 use super::pacing::{Pacing, Room, Step};
 use super::running::{Finished, RunningJob};
@@ -74,7 +75,7 @@ impl Claimer {
             let round = tokio::select! {
                 biased;
                 () = shutdown.requested() => return,
-                round = self.next_round() => round,
+                round = self.next_permitted_round() => round,
             };
             let Err(error) = self.carry_out(&round).await else {
                 self.outage.over();
@@ -87,6 +88,17 @@ impl Claimer {
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+
+    /// Waits until this worker may claim, and there is room and reason to ask.
+    async fn next_permitted_round(&mut self) -> Round {
+        loop {
+            self.shared.liveness.may_claim().await;
+            let round = self.next_round().await;
+            if self.shared.liveness.phase().may_claim() {
+                return round;
             }
         }
     }
@@ -122,6 +134,7 @@ impl Claimer {
         let (owner, lease) = (&shared.settings.owner, &shared.settings.lease);
         let kinds = shared.kinds.names();
         let mut asks = round.asks.clone();
+        let stops = shared.liveness.stops();
         if round.reclaim {
             self.cursor.rewind();
             let request = ClaimRequest {
@@ -132,7 +145,7 @@ impl Claimer {
             let Some(reclaimed) = answer.await else {
                 return Err(shared.database.give_up(client));
             };
-            self.took_over(&mut asks, reclaimed?);
+            self.took_over(&mut asks, reclaimed?, stops);
         }
         if !asks.is_empty() {
             self.pacing.claiming(&asks);
@@ -151,7 +164,7 @@ impl Claimer {
                 self.pacing.claimed(*lane, *asked, got);
             }
             self.count_claims(&leases);
-            self.start(leases);
+            self.start(leases, stops);
         }
         self.tell_ready();
         Ok(())
@@ -165,7 +178,12 @@ impl Claimer {
     }
 
     /// Starts the jobs of dead owners, and takes their room from what is asked for next.
-    fn took_over(&mut self, asks: &mut Vec<(Lane, usize)>, reclaimed: Vec<Reclaimed>) {
+    fn took_over(
+        &mut self,
+        asks: &mut Vec<(Lane, usize)>,
+        reclaimed: Vec<Reclaimed>,
+        stops: Stops,
+    ) {
         let mut took_all_room = false;
         for (lane, free) in asks.iter_mut() {
             let taken = reclaimed
@@ -194,7 +212,7 @@ impl Claimer {
                 tracing::info!(%lane, reclaimed, "start-up recovery");
             }
         }
-        self.start(leases);
+        self.start(leases, stops);
     }
 
     fn log_takeover(&self, taken: &Reclaimed) {
@@ -221,8 +239,9 @@ impl Claimer {
         }
     }
 
-    /// Runs a handler for each lease; hands them back instead when the worker is ending.
-    fn start(&self, leases: Vec<Lease>) {
+    /// Runs a handler for each lease; hands them back instead when the worker is ending, or when
+    /// its handlers were stopped for want of a liveness lock after the claim was sent.
+    fn start(&self, leases: Vec<Lease>, stops: Stops) {
         let shared = &self.shared;
         let mut started = Vec::with_capacity(leases.len());
         for lease in leases {
@@ -235,7 +254,7 @@ impl Claimer {
         for job in started {
             let slot = shared.slots.take(job.kind.spec.lane);
             let settlements = self.settlements.clone();
-            if shared.shutdown.is_requested() {
+            if shared.shutdown.is_requested() || shared.liveness.stops() != stops {
                 let released = job.end(Verdict::Release);
                 shared.attempts.spawn(async move {
                     if let Some(released) = released {

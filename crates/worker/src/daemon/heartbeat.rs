@@ -133,12 +133,10 @@ impl Heart {
                 }
                 Err(error) => self.outage.failed(&error),
             };
-            if end
-                .run_until_cancelled(tokio::time::sleep(pause))
-                .await
-                .is_none()
-            {
-                return;
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = self.shared.liveness.row_is_old() => next_beat = Instant::now(),
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -177,7 +175,9 @@ impl Heart {
         }
         if is_full {
             let draining = self.shared.shutdown.is_requested();
-            worker::beat(client, &self.shared.record, draining).await?;
+            let lock = self.shared.liveness.lock_claim();
+            let liveness = worker::beat(client, &self.shared.record, draining, lock).await?;
+            self.shared.liveness.row_says(liveness);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The numbers that a worker counts (contract §6); `leasectl-service` describes and serves them.
 
 use leasectl_core::lease::ReclaimReason;
+use leasectl_core::worker::Liveness;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 
 /// The counters of one kind, looked up once because a busy worker counts every job.
@@ -56,8 +57,11 @@ pub(crate) fn heartbeat_seconds() -> Histogram {
 }
 
 /// Says by what this worker's life is known to others.
-pub(crate) fn liveness_mode(mode: &'static str) {
-    gauge!("leasectl_liveness_mode", "mode" => mode).set(1.0);
+pub(crate) fn liveness_mode(mode: Liveness) {
+    for each in [Liveness::Session, Liveness::Heartbeat] {
+        let value = if each == mode { 1.0 } else { 0.0 };
+        gauge!("leasectl_liveness_mode", "mode" => each.as_str()).set(value);
+    }
 }
 
 /// Counts a clone that had to be made again.

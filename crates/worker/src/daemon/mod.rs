@@ -1,7 +1,7 @@
 //! The supervisor: claims jobs, keeps their leases alive, runs their handlers, settles, drains.
 //!
 //! Each loop has a file: `claimer` takes leases, `attempt` runs one handler, `settler` ends leases,
-//! `heartbeat` proves life on a thread of its own, `listener` and `maintenance` find work that
+//! `heartbeat` and `liveness` prove life on threads of their own, `listener` and `maintenance` find work that
 //! nobody announced. What they share is in `shared`; what they decide is decided by code without
 //! I/O in `pacing`, `trust`, `verdict`, `slots` and `backoff`.
 
@@ -12,9 +12,11 @@ mod handler;
 mod heartbeat;
 mod hints;
 mod listener;
+mod liveness;
 mod maintenance;
 pub(crate) mod metrics;
 pub(crate) mod outage;
+mod own_thread;
 mod pacing;
 mod per_lane;
 mod progress;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use leasectl_core::ids::Owner;
 use leasectl_core::kind::Lane;
 use leasectl_core::lease::LeaseSettings;
+use leasectl_core::liveness::DeathGrace;
 
 use super::per_lane::PerLane;
 
@@ -62,6 +63,9 @@ pub struct WorkerSettings {
     pub owner: Owner,
     /// Heartbeat interval, staleness and lease time.
     pub lease: LeaseSettings,
+    /// How long this worker's liveness lock may be absent before it counts as dead; nothing switches the
+    /// death signal off.
+    pub death_grace: Option<DeathGrace>,
     /// How many handlers run at once, by lane.
     pub concurrency: Concurrency,
     /// How long the loops sleep when nothing wakes them; jittered by a fifth.
@@ -86,6 +90,7 @@ impl WorkerSettings {
         Self {
             owner,
             lease,
+            death_grace: Some(DeathGrace::default()),
             concurrency,
             poll_interval: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(30),

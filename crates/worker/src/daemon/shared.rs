@@ -4,11 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use leasectl_core::database::{Client, Database, DatabaseError};
-use leasectl_core::worker::{Liveness, WorkerRecord};
+use leasectl_core::worker::WorkerRecord;
 use tokio_util::task::TaskTracker;
 
 use super::handler::{Handlers, ServedKinds};
 use super::hints::Hints;
+use super::liveness::LivenessBoard;
 use super::outage::OutageBoard;
 use super::running::Registry;
 use super::settings::WorkerSettings;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) hints: Hints,
     pub(crate) registry: Registry,
     pub(crate) outages: OutageBoard,
+    pub(crate) liveness: LivenessBoard,
     pub(crate) rules: TrustRules,
     pub(crate) shutdown: Shutdown,
     /// The tasks that run handlers.
@@ -51,10 +53,9 @@ impl Shared {
                 .map(|spec| (spec.name.to_owned(), slots.capacity(spec.lane)))
                 .collect(),
             settings: settings.lease,
-            liveness: Liveness::Heartbeat,
+            death_grace: settings.death_grace,
         };
         Arc::new(Self {
-            settings,
             record,
             database,
             kinds,
@@ -62,8 +63,10 @@ impl Shared {
             hints: Hints::new(),
             registry: Registry::default(),
             outages: OutageBoard::default(),
+            liveness: LivenessBoard::new(settings.death_grace),
             rules,
             shutdown,
+            settings,
             attempts: TaskTracker::new(),
         })
     }

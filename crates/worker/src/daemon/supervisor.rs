@@ -15,22 +15,28 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::claimer::Claimer;
 use super::handler::Handlers;
 use super::heartbeat::HeartbeatThread;
+use super::liveness::Phase;
 use super::outage::chain;
+use super::own_thread::OwnThread;
 use super::running::Finished;
 use super::settings::WorkerSettings;
 use super::settler::Settler;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
 use super::verdict::StopReason;
-use super::{listener, maintenance, metrics, systemd};
+use super::{listener, liveness, maintenance, systemd};
 
 /// How long an end without waiting may take to hand leases back.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long settlements that are under way may take when every handler has ended.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 
-/// The part without which no lease may be held.
+/// How long the first try to hold the liveness lock is waited for.
+const FIRST_LOCK: Duration = Duration::from_secs(5);
+
+/// The parts without which no lease may be held.
 const HEARTBEAT: &str = "heartbeat";
+const LIVENESS: &str = "liveness session";
 
 /// A worker could not start, or one of its parts broke.
 #[derive(Debug, Error)]
@@ -44,6 +50,9 @@ pub enum DaemonError {
     /// The heartbeat thread cannot be started.
     #[error("cannot start the heartbeat thread")]
     StartHeartbeat(#[source] io::Error),
+    /// The thread of the liveness session cannot be started.
+    #[error("cannot start the thread of the liveness session")]
+    StartLiveness(#[source] io::Error),
     /// A part of the worker ended although nobody asked for it.
     #[error("the worker's {0} broke; its leases were handed back")]
     Broken(&'static str),
@@ -65,15 +74,16 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), DaemonError> {
     let shared = Shared::new(settings, database, &handlers, shutdown);
+    let liveness = hold_lock(&shared, &direct).await?;
     if !register(&shared).await? {
         return Ok(());
     }
-    let (mut supervisor, ready) = Supervisor::start(shared, direct)?;
+    let (mut supervisor, ready) = Supervisor::start(shared, liveness, direct)?;
     let broken = supervisor.watch(ready).await;
     // Whatever broke, the leases are handed back.
     if let Some(part) = broken {
         supervisor.shared.shutdown.request();
-        if part == HEARTBEAT {
+        if part == HEARTBEAT || part == LIVENESS {
             // Nothing keeps the leases or watches over trust any more: no handler may be waited for.
             supervisor.shared.shutdown.request();
         }
@@ -82,20 +92,40 @@ pub async fn run(
     broken.map_or(Ok(()), |part| Err(DaemonError::Broken(part)))
 }
 
+/// Holds the liveness lock before the worker is known to anybody, if that takes no long time.
+async fn hold_lock(
+    shared: &Arc<Shared>,
+    direct: &DatabaseUrl,
+) -> Result<Option<OwnThread>, DaemonError> {
+    let Some(grace) = shared.settings.death_grace else {
+        return Ok(None);
+    };
+    let thread = liveness::spawn(Arc::clone(shared), direct.clone(), grace);
+    let thread = thread.map_err(DaemonError::StartLiveness)?;
+    let decided = shared.liveness.until(|phase| phase != Phase::Starting);
+    tokio::select! {
+        () = decided => {}
+        () = shared.shutdown.requested() => {}
+        () = tokio::time::sleep(FIRST_LOCK) => {}
+    }
+    Ok(Some(thread))
+}
+
 /// Makes the worker known; answers whether it is, or whether a shutdown came first.
 async fn register(shared: &Shared) -> Result<bool, DaemonError> {
     let mut outage = shared.outages.watch("start", Duration::from_secs(5));
     loop {
         let registered = async {
             let client = shared.database.client().await?;
-            let answer = shared.answer(worker::beat(&client, &shared.record, false));
+            let lock = shared.liveness.lock_claim();
+            let answer = shared.answer(worker::beat(&client, &shared.record, false, lock));
             let answer = answer.await;
             shared.heard(client, answer)
         };
         match registered.await {
-            Ok(()) => {
+            Ok(liveness) => {
                 outage.over();
-                metrics::liveness_mode(shared.record.liveness.as_str());
+                shared.liveness.row_says(liveness);
                 return Ok(true);
             }
             Err(error) if !error.is_unavailable() => return Err(DaemonError::Register(error)),
@@ -118,12 +148,14 @@ struct Supervisor {
     /// Listener, sweeps, retention, watchdog: they run until they are aborted.
     others: JoinSet<()>,
     heartbeat: HeartbeatThread,
+    liveness: Option<OwnThread>,
     settlements: mpsc::Sender<Finished>,
 }
 
 impl Supervisor {
     fn start(
         shared: Arc<Shared>,
+        liveness: Option<OwnThread>,
         direct: DatabaseUrl,
     ) -> Result<(Self, oneshot::Receiver<()>), DaemonError> {
         let own = shared.database.dedicated("heartbeat")?;
@@ -152,6 +184,7 @@ impl Supervisor {
                 settlers,
                 others,
                 heartbeat,
+                liveness,
                 settlements,
             },
             ready,
@@ -173,6 +206,7 @@ impl Supervisor {
                     }
                 }
                 () = self.heartbeat.ended() => break HEARTBEAT,
+                () = ended(&mut self.liveness) => break LIVENESS,
                 _ = &mut self.claimer => break "claim loop",
                 Some(_) = self.settlers.join_next() => break "settling",
                 Some(_) = self.others.join_next() => break "maintenance",
@@ -202,6 +236,10 @@ impl Supervisor {
         // Nothing writes this worker's row any more.
         if timeout_at(deadline, marking).await.is_ok() {
             sign_off(&shared, deadline).await;
+        }
+        // Last: while the worker's row is there, its lock is.
+        if let Some(liveness) = self.liveness.take() {
+            liveness.end().await;
         }
         tracing::info!(
             seconds = started.elapsed().as_secs_f64(),
@@ -256,6 +294,14 @@ impl Supervisor {
     }
 }
 
+/// Waits until the thread has ended, if there is one.
+async fn ended(thread: &mut Option<OwnThread>) {
+    match thread {
+        Some(thread) => thread.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Tells the others what was handed back, and removes this worker's row.
 async fn sign_off(shared: &Shared, deadline: Instant) {
     let served = Lane::ALL.into_iter();
@@ -277,7 +323,8 @@ async fn sign_off(shared: &Shared, deadline: Instant) {
 async fn mark_draining(shared: Arc<Shared>) {
     let marked = async {
         let client = shared.database.client().await?;
-        worker::beat(&client, &shared.record, true).await
+        let lock = shared.liveness.lock_claim();
+        worker::beat(&client, &shared.record, true, lock).await
     };
     if let Err(error) = marked.await {
         tracing::debug!(%error, "the worker could not be marked as draining");

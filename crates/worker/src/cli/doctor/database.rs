@@ -58,10 +58,8 @@ pub(super) async fn checks(context: &Context) -> (Vec<Check>, Option<Database>) 
         schema(&database).await,
     ];
     checks.push(workers(&database).await);
-    checks.push(Check::ok(
-        "liveness",
-        "heartbeat: a killed worker's leases are taken over after its --stale-after and one poll",
-    ));
+    checks.push(super::liveness::session(&opened.direct_url).await);
+    checks.push(super::liveness::workers(&database).await);
     (checks, Some(database))
 }
 

@@ -4,6 +4,7 @@
 
 mod database;
 mod host;
+mod liveness;
 mod remotes;
 
 use clap::Args;

@@ -1,0 +1,272 @@
+//! Holds the lock: opens the session, proves that it lives, and opens it anew when it was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasectl_core::database::DatabaseUrl;
+use leasectl_core::liveness::{
+    DeathGrace, LivenessError, LivenessKey, LivenessSession, RefusedSetting, ServerStart,
+};
+use leasectl_core::time::BootInstant;
+use tokio::time::{sleep, timeout};
+
+use super::detector::Detector;
+use super::phase::{Loss, Obstacle, Phase, patience_ends};
+use crate::daemon::backoff::Backoff;
+use crate::daemon::outage::chain;
+use crate::daemon::shared::Shared;
+
+/// How long one try to open the session may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Time between two tries to take the lock from a former session, or to reach the server in time.
+const HURRY: Duration = Duration::from_millis(10);
+
+/// How long a former session is waited for, after the server was told to end it.
+const FORMER: Duration = Duration::from_secs(6);
+
+/// How often a URL that turned out to be pooled is looked at again.
+const POOLED: Duration = Duration::from_secs(60);
+
+/// The longest pause between two tries while the server is down.
+const BACK_SOON: Duration = Duration::from_millis(300);
+
+/// How long the reason for a broken connection is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
+/// By how much a wait may take longer than asked for before this process must have been stopped.
+const FROZEN: Duration = Duration::from_millis(500);
+
+/// Holds one worker's lock.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    url: DatabaseUrl,
+    grace: DeathGrace,
+    key: Option<LivenessKey>,
+    /// The server on which the lock was held last.
+    server: Option<ServerStart>,
+    /// No pooler was found at the URL.
+    is_direct: bool,
+    backoff: Backoff,
+}
+
+/// Why the lock is not held.
+enum Hindrance {
+    Failed(LivenessError),
+    TimedOut,
+    /// Somebody else holds the lock and does not go away.
+    HeldElsewhere,
+}
+
+impl From<LivenessError> for Hindrance {
+    fn from(error: LivenessError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Keeper {
+    pub(super) fn new(shared: Arc<Shared>, url: DatabaseUrl, grace: DeathGrace) -> Self {
+        Self {
+            shared,
+            url,
+            grace,
+            key: None,
+            server: None,
+            is_direct: false,
+            backoff: Backoff::new(5 * HURRY, Duration::from_secs(2)),
+        }
+    }
+
+    /// Holds the lock, and holds it again whenever it was lost, until the future is dropped.
+    pub(super) async fn keep(mut self) {
+        loop {
+            match self.hold().await {
+                Ok((session, key)) => {
+                    self.backoff.reset();
+                    let loss = self.live(session, key).await;
+                    tracing::info!(
+                        announced = loss.is_announced,
+                        "the liveness session was lost; holding the lock again"
+                    );
+                    self.shared.liveness.lost(&loss);
+                }
+                Err(hindrance) => {
+                    let pause = self.hindered(&hindrance);
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Opens a session and takes the lock.
+    async fn hold(&mut self) -> Result<(LivenessSession, LivenessKey), Hindrance> {
+        let opened = timeout(CONNECT, LivenessSession::open(&self.url)).await;
+        let session = opened.map_err(|_elapsed| Hindrance::TimedOut)??;
+        let server = session.server();
+        self.shared
+            .liveness
+            .answered(self.server.is_none_or(|known| known == server));
+        if !self.is_direct {
+            session.probe(&self.url).await?;
+            self.is_direct = true;
+        }
+        let key = match self.key {
+            Some(key) => key,
+            None => *self.key.insert(session.next_key().await?),
+        };
+        let tried = BootInstant::now();
+        while !session.hold(key).await? {
+            if tried.elapsed() > FORMER {
+                return Err(Hindrance::HeldElsewhere);
+            }
+            if let Err(error) = session.end_former(key).await {
+                tracing::debug!(error = chain(&error), "cannot end the former session");
+            }
+            sleep(HURRY).await;
+        }
+        self.server = Some(server);
+        self.shared.liveness.held(key);
+        Ok((session, key))
+    }
+
+    /// Keeps the session, whose lock was answered for a moment ago, until it is lost.
+    async fn live(&self, mut session: LivenessSession, key: LivenessKey) -> Loss {
+        // When the last thing was sent that was answered.
+        let mut heard = BootInstant::now();
+        match self.in_time(heard, session.prepare()).await {
+            Some(Ok(refused)) => log_refused(&refused),
+            Some(Err(error)) => tracing::debug!(error = chain(&error), "cannot prepare"),
+            None => {}
+        }
+        let mut detector = Detector::new(Arc::clone(&self.shared), key);
+        loop {
+            let sent = BootInstant::now();
+            let beaten = self
+                .in_time(heard, detector.beat(&mut session))
+                .await
+                .transpose();
+            match beaten {
+                Ok(Some(())) => heard = sent,
+                // The server answered, if only to refuse.
+                Err(error) if is_refusal(&error) => {
+                    heard = sent;
+                    detector.refused(&error);
+                }
+                Err(_) => {
+                    let ended = timeout(LAST_WORDS, session.ended()).await;
+                    return Loss {
+                        noticed: BootInstant::now(),
+                        is_announced: ended.unwrap_or(session.end()).is_announced,
+                        silent_since: None,
+                    };
+                }
+                Ok(None) => {
+                    return Loss {
+                        noticed: BootInstant::now(),
+                        is_announced: false,
+                        silent_since: Some(heard),
+                    };
+                }
+            }
+            let next_beat = detector.next_beat();
+            tokio::select! {
+                () = sleep(next_beat.since(BootInstant::now())) => {}
+                end = session.ended() => return Loss {
+                    noticed: BootInstant::now(),
+                    is_announced: end.is_announced,
+                    silent_since: None,
+                },
+            }
+            if next_beat.elapsed() > FROZEN {
+                // A process that was stopped has not listened: silence counts from now.
+                heard = BootInstant::now();
+            }
+        }
+    }
+
+    /// The answer, if it comes before the session counts as silent.
+    async fn in_time<T>(&self, heard: BootInstant, asked: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(asked);
+        let started = BootInstant::now();
+        let left = patience_ends(heard, self.grace).since(started);
+        if let Ok(answer) = timeout(left, &mut asked).await {
+            return Some(answer);
+        }
+        // A process that was stopped has not listened: the answer may be here.
+        if started.elapsed() > left + FROZEN {
+            return timeout(FROZEN, &mut asked).await.ok();
+        }
+        None
+    }
+
+    /// Takes note of why the lock is not held; answers how long to wait before the next try.
+    fn hindered(&mut self, hindrance: &Hindrance) -> Duration {
+        let (obstacle, reason) = explain(hindrance);
+        let cause = match hindrance {
+            Hindrance::Failed(error) => chain(error),
+            Hindrance::TimedOut | Hindrance::HeldElsewhere => reason.to_owned(),
+        };
+        let is_new = self.shared.liveness.hindered(obstacle, reason);
+        let phase = self.shared.liveness.phase();
+        if is_new && phase == Phase::Heartbeat {
+            tracing::warn!(
+                reason,
+                cause,
+                "the death signal is not available; heartbeats alone decide (see worker doctor)"
+            );
+        } else {
+            tracing::debug!(reason, cause, ?phase, "the liveness lock is not held");
+        }
+        match (phase, hindrance) {
+            (_, Hindrance::Failed(LivenessError::Pooler(_))) => POOLED,
+            (Phase::Lost { .. }, _) => HURRY,
+            (Phase::ServerDown, _) => self.backoff.after_failure(0.0).min(BACK_SOON),
+            _ => self.backoff.after_failure(rand::random()),
+        }
+    }
+}
+
+/// The obstacle, and the reason for the worker's row.
+fn explain(hindrance: &Hindrance) -> (Obstacle, &'static str) {
+    match hindrance {
+        Hindrance::TimedOut => (
+            Obstacle::NoAnswer,
+            "no direct connection to the database could be opened in time",
+        ),
+        Hindrance::HeldElsewhere => (
+            Obstacle::Other,
+            "a former session of this worker still holds its liveness lock",
+        ),
+        Hindrance::Failed(LivenessError::Pooler(_)) => (
+            Obstacle::Other,
+            "a pooler stands between the worker and the database; set DATABASE_DIRECT_URL",
+        ),
+        Hindrance::Failed(error) if error.is_shutdown_notice() => (
+            Obstacle::GoingDown,
+            "the database is going down or coming up",
+        ),
+        Hindrance::Failed(error) if error.is_no_answer() => (
+            Obstacle::NoAnswer,
+            "no direct connection to the database could be opened",
+        ),
+        Hindrance::Failed(_) => (Obstacle::Other, "the database refused the liveness session"),
+    }
+}
+
+/// Whether the server answered a statement with an error, which leaves the session alive.
+fn is_refusal(error: &LivenessError) -> bool {
+    match error {
+        LivenessError::Statement(_) => !error.is_shutdown_notice() && !error.is_no_answer(),
+        LivenessError::Connect(_) | LivenessError::Pooler(_) => false,
+    }
+}
+
+fn log_refused(refused: &[RefusedSetting]) {
+    for setting in refused {
+        tracing::debug!(
+            setting = setting.name,
+            found = setting.found,
+            "a setting of the liveness session did not take"
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! What a worker may do while its liveness lock is held, lost or out of reach: decisions, no I/O.
+//!
+//! **Invariant.** A worker whose row may say `session` runs handlers only while it holds its lock, for
+//! its death grace less 100 ms after it noticed the loss, or while the server is down, which frees
+//! every lock and is no sign of anybody's death. So it has stopped before it is judged dead.
+
+use std::time::Duration;
+
+use leasectl_core::liveness::DeathGrace;
+use leasectl_core::time::BootInstant;
+
+/// How long the session may be silent before its worker counts as cut off.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
+
+/// Where a worker stands with its lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// The first try to hold the lock is under way; nothing is claimed yet.
+    Starting,
+    /// The lock is held.
+    Held,
+    /// The lock was lost, and may be held again until the deadline.
+    Lost {
+        /// When handlers are stopped.
+        deadline: BootInstant,
+        /// The server itself said that it, or only the session, is shut down.
+        is_announced: bool,
+        /// The same server has answered since.
+        is_answered: bool,
+    },
+    /// The server went down, and every lock with it: only the trust window counts.
+    ServerDown,
+    /// The handlers were stopped. Nothing is claimed before the lock is held again, or the row says
+    /// that heartbeats alone speak for this worker.
+    Stopped,
+    /// Heartbeats alone speak for this worker.
+    Heartbeat,
+}
+
+/// Why the lock is out of reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Obstacle {
+    /// The server said that it is going down or coming up.
+    GoingDown,
+    /// Nobody answers where the server was.
+    NoAnswer,
+    /// The server answers, but does not let the lock be held.
+    Other,
+}
+
+impl Phase {
+    /// Whether jobs may be claimed.
+    pub(crate) fn may_claim(self) -> bool {
+        match self {
+            Self::Held | Self::ServerDown | Self::Heartbeat => true,
+            Self::Starting | Self::Lost { .. } | Self::Stopped => false,
+        }
+    }
+
+    /// Whether the row may claim the lock; the database looks whether it is held.
+    pub(crate) fn claims_lock(self) -> bool {
+        match self {
+            Self::Held | Self::Lost { .. } | Self::ServerDown => true,
+            Self::Starting | Self::Stopped | Self::Heartbeat => false,
+        }
+    }
+
+    /// When the handlers are to be stopped, if the lock is not held before.
+    pub(crate) fn deadline(self) -> Option<BootInstant> {
+        match self {
+            Self::Lost { deadline, .. } => Some(deadline),
+            Self::Starting | Self::Held | Self::ServerDown | Self::Stopped | Self::Heartbeat => {
+                None
+            }
+        }
+    }
+
+    /// The session ended, or is silent since it was last heard of: an answer to something sent at
+    /// `heard`.
+    pub(crate) fn lost(self, loss: &Loss, grace: DeathGrace) -> Self {
+        if self != Self::Held {
+            return self;
+        }
+        let until = loss.noticed + grace.to_hold_again();
+        Self::Lost {
+            deadline: loss
+                .silent_since
+                .map_or(until, |heard| until.min(heard + SILENCE)),
+            is_announced: loss.is_announced,
+            is_answered: false,
+        }
+    }
+
+    /// The server answered on a new connection.
+    pub(crate) fn answered(self, is_same_server: bool) -> Self {
+        match self {
+            Self::Lost { .. } if !is_same_server => Self::ServerDown,
+            Self::Lost {
+                deadline,
+                is_announced,
+                ..
+            } => Self::Lost {
+                deadline,
+                is_announced,
+                is_answered: true,
+            },
+            other => other,
+        }
+    }
+
+    /// The lock could not be held.
+    pub(crate) fn hindered(self, obstacle: Obstacle) -> Self {
+        match (self, obstacle) {
+            (Self::Starting, _) => Self::Heartbeat,
+            (Self::Lost { .. }, Obstacle::GoingDown) => Self::ServerDown,
+            (
+                Self::Lost {
+                    is_announced: true,
+                    is_answered: false,
+                    ..
+                },
+                Obstacle::NoAnswer,
+            ) => Self::ServerDown,
+            (other, _) => other,
+        }
+    }
+
+    /// Time has passed. Handlers are to be stopped when this turns into [`Phase::Stopped`].
+    pub(crate) fn at(self, now: BootInstant) -> Self {
+        match self {
+            Self::Lost {
+                deadline,
+                is_announced,
+                is_answered,
+            } if now >= deadline => {
+                if is_announced && !is_answered {
+                    Self::ServerDown
+                } else {
+                    Self::Stopped
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// The row says that heartbeats alone speak for this worker.
+    pub(crate) fn unwatched(self) -> Self {
+        match self {
+            Self::Stopped | Self::ServerDown => Self::Heartbeat,
+            other => other,
+        }
+    }
+}
+
+/// How the lock was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Loss {
+    /// When that was noticed.
+    pub(crate) noticed: BootInstant,
+    /// The server itself announced it.
+    pub(crate) is_announced: bool,
+    /// When the last thing was sent that was answered, if it was noticed by silence alone.
+    pub(crate) silent_since: Option<BootInstant>,
+}
+
+/// When a session is given up that is silent since something sent at `heard` was answered: early enough
+/// to hold the lock again within the silence that counts as being cut off.
+pub(crate) fn patience_ends(heard: BootInstant, grace: DeathGrace) -> BootInstant {
+    heard + (SILENCE - grace.to_hold_again().min(SILENCE / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grace() -> DeathGrace {
+        DeathGrace::default()
+    }
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn loss(noticed: BootInstant, is_announced: bool) -> Loss {
+        Loss {
+            noticed,
+            is_announced,
+            silent_since: None,
+        }
+    }
+
+    #[test]
+    fn a_lost_lock_stops_the_handlers_at_the_deadline_and_not_before() {
+        let now = BootInstant::now();
+        let lost = Phase::Held.lost(&loss(now, false), grace());
+        assert_eq!(lost.deadline(), Some(now + ms(200)));
+        assert!(!lost.may_claim());
+        assert_eq!(lost.at(now + ms(199)), lost);
+        assert_eq!(lost.at(now + ms(200)), Phase::Stopped);
+        assert_eq!(
+            lost.hindered(Obstacle::NoAnswer).at(now + ms(200)),
+            Phase::Stopped
+        );
+        assert_eq!(
+            lost.hindered(Obstacle::Other).at(now + ms(200)),
+            Phase::Stopped
+        );
+    }
+
+    #[test]
+    fn the_whole_silence_is_three_seconds_at_most() {
+        let heard = BootInstant::now();
+        for grace_ms in [200, 300, 1_000, 10_000] {
+            let grace = DeathGrace::new(ms(grace_ms)).unwrap();
+            let noticed = patience_ends(heard, grace);
+            let silent = Loss {
+                noticed,
+                is_announced: false,
+                silent_since: Some(heard),
+            };
+            let deadline = Phase::Held.lost(&silent, grace).deadline().unwrap();
+            assert!(deadline <= heard + SILENCE, "{grace_ms} ms");
+            assert!(noticed < deadline, "{grace_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_server_that_said_so_and_is_gone_stops_nobody() {
+        let now = BootInstant::now();
+        let lost = Phase::Held.lost(&loss(now, true), grace());
+        assert_eq!(lost.hindered(Obstacle::NoAnswer), Phase::ServerDown);
+        assert_eq!(lost.hindered(Obstacle::GoingDown), Phase::ServerDown);
+        // A connection attempt that hangs.
+        assert_eq!(lost.at(now + ms(200)), Phase::ServerDown);
+        assert_eq!(
+            Phase::ServerDown.at(now + Duration::from_secs(60)),
+            Phase::ServerDown
+        );
+        assert!(Phase::ServerDown.may_claim());
+    }
+
+    #[test]
+    fn a_session_that_was_terminated_on_a_living_server_must_be_back_in_time() {
+        let now = BootInstant::now();
+        let lost = Phase::Held.lost(&loss(now, true), grace()).answered(true);
+        assert_eq!(
+            lost.hindered(Obstacle::NoAnswer).at(now + ms(200)),
+            Phase::Stopped
+        );
+        let refused = Phase::Held.lost(&loss(now, true), grace());
+        let refused = refused.answered(true).hindered(Obstacle::Other);
+        assert_eq!(refused.at(now + ms(200)), Phase::Stopped);
+    }
+
+    #[test]
+    fn another_server_has_no_old_locks_and_judges_nobody() {
+        let now = BootInstant::now();
+        let lost = Phase::Held.lost(&loss(now, false), grace());
+        assert_eq!(lost.answered(false), Phase::ServerDown);
+        assert_eq!(Phase::Stopped.answered(false), Phase::Stopped);
+    }
+
+    #[test]
+    fn a_stopped_worker_claims_again_only_when_nobody_watches_it() {
+        assert!(!Phase::Stopped.may_claim());
+        assert!(!Phase::Stopped.claims_lock());
+        assert_eq!(Phase::Stopped.unwatched(), Phase::Heartbeat);
+        assert!(Phase::Stopped.unwatched().may_claim());
+        assert_eq!(Phase::Held.unwatched(), Phase::Held);
+    }
+
+    #[test]
+    fn a_worker_that_cannot_hold_a_lock_at_its_start_goes_on_with_heartbeats() {
+        for obstacle in [Obstacle::GoingDown, Obstacle::NoAnswer, Obstacle::Other] {
+            assert_eq!(Phase::Starting.hindered(obstacle), Phase::Heartbeat);
+        }
+        assert!(!Phase::Starting.may_claim());
+    }
+}
