@@ -1,0 +1,147 @@
+//! Which SQL the model stands for. Whoever changes one of these files changes the model too; a test
+//! compares the list with the files.
+
+use crate::action::Action;
+use crate::packet::Packet;
+
+/// A statement of the model.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Statement {
+    /// Accepting a job.
+    Enqueue,
+    /// Cancelling a job.
+    Cancel,
+    /// Running a finished job again.
+    Retry,
+    /// Activating a staged job.
+    ActivateStaged,
+    /// Waking a scheduled job.
+    WakeDue,
+    /// Bringing a lane into order.
+    Promote,
+    /// Ending a job that may not run again.
+    Bury,
+    /// Claiming.
+    Claim,
+    /// Reclaiming.
+    Reclaim,
+    /// Beating.
+    Heartbeat,
+    /// Fencing.
+    Fence,
+    /// Recording durable progress.
+    Durable,
+    /// Settling.
+    Settle,
+    /// Judging an owner.
+    Verdict,
+}
+
+impl Statement {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Enqueue,
+        Self::Cancel,
+        Self::Retry,
+        Self::ActivateStaged,
+        Self::WakeDue,
+        Self::Promote,
+        Self::Bury,
+        Self::Claim,
+        Self::Reclaim,
+        Self::Heartbeat,
+        Self::Fence,
+        Self::Durable,
+        Self::Settle,
+        Self::Verdict,
+    ];
+
+    /// The files that it stands for, beneath `crates/leasectl-core/src`.
+    #[must_use]
+    pub const fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Enqueue => &["job/enqueue.sql", "job/enqueue_merge.sql"],
+            Self::Cancel => &["job/cancel.sql"],
+            Self::Retry => &["job/retry.sql"],
+            Self::ActivateStaged => &["lease/activate_staged.sql"],
+            Self::WakeDue => &["lease/wake_due.sql"],
+            Self::Promote => &["lease/promote.sql", "lease/lanes_without_holder.sql"],
+            Self::Bury => &["lease/bury.sql"],
+            Self::Claim => &["lease/claim.sql"],
+            Self::Reclaim => &["lease/reclaim.sql"],
+            Self::Heartbeat => &["lease/heartbeat.sql"],
+            Self::Fence => &["lease/fence.sql"],
+            Self::Durable => &["lease/durable.sql"],
+            Self::Settle => &["lease/settle.sql", "lease/settled_before.sql"],
+            Self::Verdict => &[],
+        }
+    }
+}
+
+/// Files of the same folders that no action stands for, and why.
+pub const OUTSIDE: &[(&str, &str)] = &[
+    (
+        "lease/cancel_requests.sql",
+        "reads only: handlers of the model hear of a cancel request with their heartbeat's answer",
+    ),
+    ("job/find.sql", "reads only"),
+    ("job/follow_ids.sql", "reads only"),
+    ("job/follow_read.sql", "reads only"),
+    ("job/lookup.sql", "reads only"),
+    ("job/states.sql", "reads only"),
+    (
+        "job/maintain.sql",
+        "touches the history's partitions, no lease",
+    ),
+];
+
+impl Action {
+    /// The statement that takes effect with it.
+    #[must_use]
+    pub fn statement(self) -> Option<Statement> {
+        match self {
+            Self::Enqueue(_) => Some(Statement::Enqueue),
+            Self::Cancel(_) => Some(Statement::Cancel),
+            Self::Retry(_) => Some(Statement::Retry),
+            Self::ActivateStaged(_) => Some(Statement::ActivateStaged),
+            Self::WakeDue(_) => Some(Statement::WakeDue),
+            Self::Promote => Some(Statement::Promote),
+            Self::Bury(_) => Some(Statement::Bury),
+            Self::OpenFence(_) => Some(Statement::Fence),
+            Self::CommitDurable(_) => Some(Statement::Durable),
+            Self::Judge(_) => Some(Statement::Verdict),
+            Self::Execute(packet) => match packet {
+                Packet::Claim { .. } => Some(Statement::Claim),
+                Packet::Reclaim { .. } => Some(Statement::Reclaim),
+                Packet::Beat { .. } => Some(Statement::Heartbeat),
+                Packet::Settle { .. } => Some(Statement::Settle),
+                Packet::None
+                | Packet::Claimed { .. }
+                | Packet::Beaten { .. }
+                | Packet::BeatenNot { .. }
+                | Packet::Settled { .. } => None,
+            },
+            Self::Tick
+            | Self::CommitEnqueue(_)
+            | Self::SendClaim(_)
+            | Self::SendReclaim(..)
+            | Self::SendBeat(..)
+            | Self::Commit(_)
+            | Self::CommitUnheard(_)
+            | Self::Abort(_)
+            | Self::SendSettle(..)
+            | Self::StopHandler(_)
+            | Self::Deliver(_)
+            | Self::Lose(_)
+            | Self::Crash(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::StopServer
+            | Self::StartServer
+            | Self::Sight(_)
+            | Self::Cut(_)
+            | Self::Relock(_)
+            | Self::Unwatch(_) => None,
+        }
+    }
+}
