@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::promote::lane_of;
 use super::{ClaimedJob, Lease, LeaseSettings};
 use crate::database::{Client, DatabaseError};
 use crate::ids::{Owner, Token};
@@ -49,7 +50,7 @@ pub async fn claim(
 ///
 /// # Errors
 /// When the database is away. The claim may have happened all the same: such a lease has no
-/// holder, and others take it over when it is stale.
+/// holder, until [`super::unheard`] finds it or others take it over when it is stale.
 pub async fn claim_onward(
     client: &Client,
     owner: &Owner,
@@ -78,7 +79,10 @@ pub async fn claim_onward(
         .await;
         let (sent, rows) = match taken {
             // What was claimed already has a holder, whatever became of the second look.
-            Err(_) if !leases.is_empty() => return Ok(leases),
+            Err(_) if !leases.is_empty() => {
+                cursor.is_cut_short = true;
+                return Ok(leases);
+            }
             taken => taken?,
         };
         let mut again = Vec::new();
@@ -109,12 +113,18 @@ pub async fn claim_onward(
 #[derive(Clone, Debug, Default)]
 pub struct ClaimCursor {
     positions: BTreeMap<Lane, (i16, i64)>,
+    is_cut_short: bool,
 }
 
 impl ClaimCursor {
     /// Looks from the head of every lane again.
     pub fn rewind(&mut self) {
         self.positions.clear();
+    }
+
+    /// Whether part of the last claim got no answer although the whole of it did; asking forgets it.
+    pub fn take_cut_short(&mut self) -> bool {
+        std::mem::take(&mut self.is_cut_short)
     }
 
     /// The rank and seq after which to look; before every job at first.
@@ -165,15 +175,12 @@ pub(super) async fn take(
 
 /// Mints a lease from a row of a claiming statement.
 pub(super) fn lease(row: &Row, owner: &Owner, sent: BootInstant) -> Result<Lease, DatabaseError> {
-    let lane: &str = row.get("lane");
     Ok(Lease {
         job: ClaimedJob {
             id: row.get::<_, uuid::Uuid>("id").into(),
             repo_id: row.get::<_, uuid::Uuid>("repo_id").into(),
             kind: row.get("kind"),
-            lane: lane
-                .parse()
-                .map_err(|_| DatabaseError::UnknownValue(lane.to_owned()))?,
+            lane: lane_of(row.get("lane"))?,
             args: row.get("args"),
             attempt: row.get("attempt"),
             max_attempts: row.get("max_attempts"),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_postgres::Row;
 
 use super::settle::without_nul;
 use super::{LeaseKey, LeaseSettings};
@@ -43,7 +44,8 @@ pub struct BeatReply {
     pub cancel_requested: bool,
 }
 
-/// Beats for all leases at once. A lease without a reply is lost: its handler must stop.
+/// Beats for all leases at once, and waits for nobody. A lease without a reply is lost, and its handler
+/// must stop, unless [`still_held`] says that somebody else had its row locked.
 ///
 /// # Errors
 /// When the database is away; that alone loses no lease.
@@ -87,13 +89,41 @@ pub async fn heartbeat(
     Ok(rows
         .iter()
         .map(|row| BeatReply {
-            key: LeaseKey {
-                job_id: row.get::<_, uuid::Uuid>(0).into(),
-                token: Token::new(row.get(1)),
-            },
+            key: key_of(row),
             cancel_requested: row.get(2),
         })
         .collect())
+}
+
+/// Which leases are held among those that a beat did not renew: somebody else, such as an operator's
+/// open transaction, has their rows locked. They want another beat soon; the others are lost.
+///
+/// # Errors
+/// When the database is away.
+pub async fn still_held(
+    client: &Client,
+    owner: &Owner,
+    missing: &[LeaseKey],
+) -> Result<Vec<LeaseKey>, DatabaseError> {
+    let statement = client
+        .prepare_cached(include_str!("heartbeat_missing.sql"))
+        .await?;
+    let (ids, tokens): (Vec<_>, Vec<_>) = missing
+        .iter()
+        .map(|key| (key.job_id.as_uuid(), key.token.get()))
+        .unzip();
+    let rows = client
+        .query(&statement, &[&owner.as_str(), &ids, &tokens])
+        .await?;
+    Ok(rows.iter().map(key_of).collect())
+}
+
+/// The lease named by a row's first two columns.
+fn key_of(row: &Row) -> LeaseKey {
+    LeaseKey {
+        job_id: row.get::<_, uuid::Uuid>(0).into(),
+        token: Token::new(row.get(1)),
+    }
 }
 
 /// Which of an owner's running jobs somebody asked to stop.

@@ -1,12 +1,13 @@
 -- Beats for the leases of one owner, all in one statement.
 -- $1 owner, $2 job ids, $3 tokens, $4 whether the handler advanced since the last beat,
 -- $5 progress (null: unchanged), $6 messages (null: unchanged), $7 lease ttl in seconds.
--- Locks: non-key row locks only, taken in the order of the ids, so a beat never waits for a fence.
+-- Locks: non-key row locks only, so a beat never waits for a fence, and rows that somebody else holds
+-- are skipped: one row that is locked from outside must not cost the other leases their beat.
 -- No indexed column changes: updates stay heap-only. Index: job_pkey, once for each lease: neither
 -- statistics that are out of date nor a plan made for an empty table may turn this into a scan, so
 -- the state, which would offer the index of running jobs, is judged outside (I8 implies it inside).
--- A row that does not come back is a lost lease: taken over, settled, or over already; a lease that
--- others may take is never revived by a late beat.
+-- A row that does not come back is locked (heartbeat_missing.sql tells) or a lost lease: taken over,
+-- settled, or over already; a lease that others may take is never revived by a late beat.
 with beat as (
   select b.id, b.token, b.advanced, b.progress, b.message
     from unnest($2::uuid[], $3::bigint[], $4::boolean[], $5::jsonb[], $6::text[])
@@ -22,7 +23,7 @@ with beat as (
         and j.lease_expires_at > now()
         and leasectl.stale_at(j.lease_heartbeat_at, j.lease_heartbeat_interval, j.lease_stale_after) > now()
       limit 1
-        for no key update) lease
+        for no key update skip locked) lease
    where lease.state = 'running'
 )
 update leasectl.job j

@@ -12,6 +12,7 @@ mod promote;
 mod reclaim;
 mod settings;
 mod settle;
+mod unheard;
 
 use std::fmt;
 
@@ -20,11 +21,12 @@ use serde_json::Value;
 
 pub use self::claim::{ClaimCursor, ClaimRequest, claim, claim_onward};
 pub use self::fence::{Fence, FenceError, FencedTransaction};
-pub use self::heartbeat::{Beat, BeatReply, Progress, cancel_requests, heartbeat};
+pub use self::heartbeat::{Beat, BeatReply, Progress, cancel_requests, heartbeat, still_held};
 pub use self::promote::{Swept, promote, sweep};
 pub use self::reclaim::{Buried, ReclaimReason, Reclaimed, bury, reclaim};
 pub use self::settings::{LeaseSettings, LeaseSettingsError};
 pub use self::settle::{Settled, settle};
+pub use self::unheard::unheard;
 
 use crate::failure::JobError;
 use crate::ids::{JobId, Owner, RepoId, Token};
