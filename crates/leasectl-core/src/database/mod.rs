@@ -4,18 +4,24 @@
 //! lock, and for a transaction that its writer left open.
 
 mod direct;
+mod driver;
 mod error;
 mod tls;
 mod url;
 
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts,
+    Transaction,
 };
+use tokio::runtime::Handle;
 use tokio_postgres::Config;
 
 pub(crate) use self::direct::{DirectConnection, connect_direct};
+use self::driver::Driver;
 pub use self::error::{ConnectError, DatabaseError};
 pub use self::url::{DatabaseUrl, DatabaseUrlError, SslMode};
 
@@ -49,6 +55,7 @@ pub struct Database {
     url: DatabaseUrl,
     pool: Pool,
     application_name: String,
+    driver: Arc<OnceLock<Handle>>,
 }
 
 impl Database {
@@ -57,11 +64,13 @@ impl Database {
     /// # Errors
     /// When the TLS settings of the URL cannot be used.
     pub fn open(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, ConnectError> {
-        let pool = make_pool(url, &options)?;
+        let driver = Arc::default();
+        let pool = make_pool(url, &options, &driver)?;
         Ok(Self {
             url: url.clone(),
             pool,
             application_name: options.application_name,
+            driver,
         })
     }
 
@@ -101,6 +110,16 @@ impl Database {
             return Err(ConnectError::CommitsMayBeLost);
         }
         Ok(())
+    }
+
+    /// Has every connection that is opened from now on driven by the runtime on which this is called,
+    /// whoever opens it; the first call decides.
+    ///
+    /// A connection answers only while the runtime lives that drives it. Call it where the pool is
+    /// shared with code that may block its threads.
+    pub fn drive_here(&self) {
+        // A second call finds the runtime of the first, which is as good.
+        let _ = self.driver.set(Handle::current());
     }
 
     /// A connection from the pool.
@@ -145,6 +164,29 @@ impl Database {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a new connection may take to accept its settings.
+const SET_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What bounds a transaction of several statements, whatever the session is set to: through a pooler
+/// in transaction mode settings made with `set` may be somebody else's by then.
+const LIMITS: &str = "set local idle_in_transaction_session_timeout = '5s'; \
+                      set local lock_timeout = '2s'; set local statement_timeout = '30s'";
+
+/// The answer to the first statement of a transaction, which is sent together with the transaction's
+/// own limits: they cost no round trip, and hold for that statement too.
+///
+/// # Errors
+/// When the database refuses either, or is away.
+pub(crate) async fn limited<T>(
+    transaction: &Transaction<'_>,
+    first: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
+    // Polled in this order, and so sent in it.
+    let (limits, first) = futures::join!(transaction.batch_execute(LIMITS), first);
+    limits?;
+    first
+}
+
 fn config_for(url: &DatabaseUrl, application_name: &str) -> Config {
     let mut config = url.config().clone();
     config
@@ -157,10 +199,17 @@ fn config_for(url: &DatabaseUrl, application_name: &str) -> Config {
     config
 }
 
-fn make_pool(url: &DatabaseUrl, options: &PoolOptions) -> Result<Pool, ConnectError> {
-    let manager = Manager::from_config(
+fn make_pool(
+    url: &DatabaseUrl,
+    options: &PoolOptions,
+    driver: &Arc<OnceLock<Handle>>,
+) -> Result<Pool, ConnectError> {
+    let manager = Manager::from_connect(
         config_for(url, &options.application_name),
-        tls::connector(url)?,
+        Driver {
+            tls: tls::connector(url)?,
+            runtime: Arc::clone(driver),
+        },
         ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         },
@@ -178,11 +227,11 @@ fn make_pool(url: &DatabaseUrl, options: &PoolOptions) -> Result<Pool, ConnectEr
         })
         .post_create(Hook::async_fn(|client, _| {
             Box::pin(async move {
-                client
-                    .batch_execute(SESSION)
-                    .await
-                    .map_err(HookError::Backend)?;
-                Ok(())
+                // The pool's own limits do not cover this.
+                match tokio::time::timeout(SET_UP_TIMEOUT, client.batch_execute(SESSION)).await {
+                    Ok(set_up) => set_up.map_err(HookError::Backend),
+                    Err(_elapsed) => Err(HookError::message("the server gave no answer in time")),
+                }
             })
         }))
         .build()

@@ -12,7 +12,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::{PublicState, state_of};
-use crate::database::{Client, Database, DatabaseError};
+use crate::database::{Client, Database, DatabaseError, limited};
 use crate::ids::{JobId, RepoId};
 use crate::kind::{CanonicalArgs, KindSpec, Priority};
 use crate::time::Timestamp;
@@ -190,7 +190,8 @@ async fn insert_all(
     let transaction = client.transaction().await?;
     let mut accepted = Vec::with_capacity(requests.len());
     for (chunk_number, chunk) in requests.chunks(CHUNK).enumerate() {
-        let rows = Columns::of(chunk).send(&transaction, &insert).await?;
+        let columns = Columns::of(chunk);
+        let rows = limited(&transaction, columns.send(&transaction, &insert)).await?;
         match inserted(&rows, chunk, chunk_number * CHUNK)? {
             Some(answers) => accepted.extend(answers),
             None => {
@@ -214,7 +215,8 @@ async fn merge_all(
     let transaction = client.transaction().await?;
     let mut accepted = Vec::with_capacity(requests.len());
     for (chunk_number, chunk) in requests.chunks(CHUNK).enumerate() {
-        let rows = Columns::of(chunk).send(&transaction, &merge).await?;
+        let columns = Columns::of(chunk);
+        let rows = limited(&transaction, columns.send(&transaction, &merge)).await?;
         check_known(&rows, chunk, chunk_number * CHUNK)?;
         accepted.extend(rows.iter().map(|row| Enqueued {
             job_id: row.get::<_, Uuid>("id").into(),

@@ -10,7 +10,7 @@ use deadpool_postgres::Transaction;
 use thiserror::Error;
 
 use super::LeaseKey;
-use crate::database::{Client, DatabaseError};
+use crate::database::{Client, DatabaseError, limited};
 use crate::ids::Owner;
 
 /// Opens fenced transactions for one lease. It carries no right to settle.
@@ -63,16 +63,16 @@ impl Fence {
         let statement = transaction
             .prepare_cached(include_str!("fence.sql"))
             .await?;
-        let held = transaction
-            .query_opt(
-                &statement,
-                &[
-                    &self.key.job_id.as_uuid(),
-                    &self.owner.as_str(),
-                    &self.key.token.get(),
-                ],
-            )
-            .await?;
+        let (id, owner, token) = (
+            self.key.job_id.as_uuid(),
+            self.owner.as_str(),
+            self.key.token.get(),
+        );
+        let held = limited(
+            &transaction,
+            transaction.query_opt(&statement, &[&id, &owner, &token]),
+        )
+        .await?;
         match held {
             Some(_) => Ok(FencedTransaction {
                 transaction,

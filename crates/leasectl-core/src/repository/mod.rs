@@ -10,6 +10,7 @@ use std::time::Duration;
 use leasectl_remote::{RemoteUrl, RepoName};
 use serde::Serialize;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 pub use self::change_status::{ChangeStatus, change_status};
@@ -17,7 +18,7 @@ pub use self::due::due_for_fetch;
 pub use self::projection::{Branch, FetchRecord, branches, record_fetch};
 pub use self::register::{NewRepository, RegisterError, Registered, register};
 
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, limited};
 use crate::ids::RepoId;
 use crate::job::{LookupError, Page, checked_limit};
 use crate::time::Timestamp;
@@ -143,13 +144,13 @@ pub async fn list(
 pub async fn remove(database: &Database, id: RepoId) -> Result<RemoveOutcome, DatabaseError> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let held = transaction
-        .query_opt(
-            "select exists (select from leasectl.job j where j.repo_id = r.id and j.state = 'running') \
-               from leasectl.repository r where r.id = $1 for update",
-            &[&id.as_uuid()],
-        )
-        .await?;
+    let row: [&(dyn ToSql + Sync); 1] = [&id.as_uuid()];
+    let held = transaction.query_opt(
+        "select exists (select from leasectl.job j where j.repo_id = r.id and j.state = 'running') \
+           from leasectl.repository r where r.id = $1 for update",
+        &row,
+    );
+    let held = limited(&transaction, held).await?;
     let Some(row) = held else {
         return Ok(RemoveOutcome::NotFound);
     };
