@@ -14,13 +14,22 @@ impl Dice {
     /// With the seed of `LEASECTL_TESTS_SEED`, or a new one; either is printed.
     #[must_use]
     pub fn new() -> Self {
-        let seed = config::seed().unwrap_or_else(|| {
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-            now.tv_nsec.cast_unsigned() ^ (u64::from(std::process::id()) << 32)
-        });
+        let seed = config::seed().unwrap_or_else(new_seed);
         // Around the capture of the test runner: a test that hangs has to show it as well.
         writeln!(std::io::stderr(), "LEASECTL_TESTS_SEED={seed}").expect("standard error");
         Self { state: seed }
+    }
+
+    /// With that seed, which is printed elsewhere.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// A number from `least` to `most`, both included.
+    pub fn number(&mut self, least: u64, most: u64) -> u64 {
+        let sides = usize::try_from(most.saturating_sub(least)).unwrap_or(usize::MAX - 1) + 1;
+        least + u64::try_from(self.roll(sides)).unwrap_or_default()
     }
 
     /// A number below `sides`.
@@ -41,4 +50,11 @@ impl Default for Dice {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A seed that was likely never used.
+#[must_use]
+pub fn new_seed() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_nsec.cast_unsigned() ^ (u64::from(std::process::id()) << 32)
 }

@@ -67,6 +67,47 @@ impl Origin {
         self.find(branch).expect("the commit that was just made")
     }
 
+    /// Commits that many changes on top of a branch, one after another; their ids, oldest first.
+    ///
+    /// # Panics
+    /// When git refuses.
+    #[must_use]
+    pub fn commit_many(&self, branch: &str, count: usize) -> Vec<String> {
+        let mut stream = String::new();
+        let mut before = self.find(branch);
+        for number in 0..count {
+            let head = format!(
+                "commit refs/heads/{branch}\ncommitter Test <test@example.invalid> 1700000000 +0000\n\
+                 data 6\nChange\n"
+            );
+            stream.push_str(&head);
+            if let Some(before) = before.take() {
+                writeln!(stream, "from {before}").expect("a string");
+            }
+            let content = format!("{number} of {branch}");
+            let file = number % 7;
+            write!(
+                stream,
+                "M 100644 inline file{file}\ndata {}\n{content}\n\n",
+                content.len()
+            )
+            .expect("a string");
+        }
+        stream.push_str("done\n");
+        self.invocation(&["fast-import", "--quiet", "--done", "--force"])
+            .input(stream)
+            .run()
+            .ok();
+        let ids = self.git(&[
+            "rev-list",
+            "--reverse",
+            "--max-count",
+            &count.to_string(),
+            branch,
+        ]);
+        ids.lines().map(str::to_owned).collect()
+    }
+
     /// Points a ref, by its full name, at a commit.
     ///
     /// # Panics
@@ -108,6 +149,13 @@ impl Origin {
     #[track_caller]
     pub fn git(&self, args: &[&str]) -> String {
         self.invocation(args).run().ok().line()
+    }
+
+    /// Runs git here; how it ended.
+    #[must_use]
+    #[track_caller]
+    pub fn try_git(&self, args: &[&str]) -> crate::process::Finished {
+        self.invocation(args).run()
     }
 
     fn invocation(&self, args: &[&str]) -> Invocation {

@@ -14,6 +14,7 @@ mod api;
 mod config;
 mod corpus;
 mod dice;
+pub mod faults;
 mod git;
 mod history;
 mod mount;
@@ -30,7 +31,7 @@ mod worker;
 
 pub use api::{Api, ApiBuilder, Reply, free_port};
 pub use corpus::{hostile_names, hostile_refs, hostile_refspecs, hostile_urls};
-pub use dice::Dice;
+pub use dice::{Dice, new_seed};
 pub use git::{Origin, noise};
 pub use history::History;
 pub use leasectl_embedded::Mode;

@@ -41,14 +41,15 @@ fn built() -> &'static Path {
     })
 }
 
-/// `<target>/<profile>`: two steps up from `<target>/<profile>/deps/<test>`.
+/// `<target>/<profile>`: the folder of this program, or the one above when it is a test, which lies
+/// in `<target>/<profile>/deps`.
 fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("a target folder");
-    folder.to_owned()
+    let program = std::env::current_exe().expect("the program's own path");
+    let folder = program.parent().expect("a target folder");
+    match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent().expect("a target folder").to_owned(),
+        _ => folder.to_owned(),
+    }
 }
 
 fn build(folder: &Path) {

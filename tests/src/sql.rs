@@ -97,15 +97,21 @@ impl Sql {
     #[must_use]
     #[track_caller]
     pub fn hold(&self, statement: &str) -> Held {
-        let client = block_on(async {
+        self.try_hold(statement)
+            .unwrap_or_else(|error| panic!("{statement}\n{error:?}"))
+    }
+
+    /// The same, or why it is impossible now.
+    ///
+    /// # Errors
+    /// When the statement is refused or the database is away.
+    pub fn try_hold(&self, statement: &str) -> Result<Held, tokio_postgres::Error> {
+        block_on(async {
             let client = connect(&self.url).await?;
             client.batch_execute("begin").await?;
             client.batch_execute(statement).await?;
-            Ok::<_, tokio_postgres::Error>(client)
-        });
-        Held {
-            _client: client.unwrap_or_else(|error| panic!("{statement}\n{error:?}")),
-        }
+            Ok(Held { _client: client })
+        })
     }
 
     /// Waits until a session of this database waits for a lock.
@@ -126,6 +132,7 @@ impl Sql {
 }
 
 /// An open transaction; dropping it ends its session, and so lets go of its locks.
+#[derive(Debug)]
 pub struct Held {
     _client: Client,
 }

@@ -57,7 +57,11 @@ impl Stage {
         let settings = ScratchSettings::new()
             .with("fsync", "on")
             .with("full_page_writes", "on");
-        let server = ScratchServer::start(settings).unwrap_or_else(|error| panic!("{error}"));
+        Self::on(ScratchServer::start(settings).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// A migrated database on that server, which belongs to this stage from now on.
+    pub(crate) fn on(server: ScratchServer) -> Self {
         let url = migrated(&server);
         Self::with(Some(Database {
             url,

@@ -1,4 +1,4 @@
-//! Waiting for a condition. Nothing else in the tests sleeps.
+//! Waiting for a condition. Nothing else in the tests sleeps, but for the pace of the fault suite.
 
 use std::time::{Duration, Instant};
 
@@ -24,4 +24,9 @@ pub fn wait_until<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Opti
         );
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Lets faults come at a pace.
+pub(crate) fn pause(length: Duration) {
+    std::thread::sleep(length);
 }

@@ -137,10 +137,14 @@ impl Worker {
             if let Some(ended) = self.running.ended() {
                 panic!("the worker ended ({ended}) before it was ready:\n{log}");
             }
-            let (_, after) = log.split_once(READY)?;
-            let owner = after.split([' ', '"', '\n', '\u{1b}']).next()?;
-            after.contains('\n').then(|| owner.to_owned())
+            ready_owner(&log)
         });
+    }
+
+    /// Its name in leases, once it has said that it can claim.
+    #[must_use]
+    pub fn owner_in_log(&self) -> Option<String> {
+        ready_owner(&self.log())
     }
 
     /// Waits until its log holds that text.
@@ -192,4 +196,10 @@ impl Worker {
     pub fn wait(&mut self) -> i32 {
         self.running.wait(STOP_LIMIT)
     }
+}
+
+fn ready_owner(log: &str) -> Option<String> {
+    let (_, after) = log.split_once(READY)?;
+    let owner = after.split([' ', '"', '\n', '\u{1b}']).next()?;
+    after.contains('\n').then(|| owner.to_owned())
 }

@@ -1,0 +1,76 @@
+-- Lets the database itself write the history of a fault run: every change of a job's lease, every
+-- finished job, and everything that a fetch writes, with the connection and the transaction that did it.
+-- Rows of one job are numbered in the order of their commits, since each change holds the row's lock;
+-- between rows the commit's own time decides (track_commit_timestamp).
+create schema audit;
+
+create function audit.us(t timestamptz) returns bigint language sql immutable as
+$$ select (extract(epoch from t) * 1000000)::bigint $$;
+create function audit.us(i interval) returns bigint language sql immutable as
+$$ select (extract(epoch from i) * 1000000)::bigint $$;
+
+create table audit.change (
+  seq         bigserial primary key,
+  at_us       bigint not null default audit.us(clock_timestamp()),
+  begun_us    bigint not null default audit.us(now()),
+  booted_us   bigint not null default audit.us(pg_postmaster_start_time()),
+  port        integer default inet_client_port(),
+  subject     text not null,
+  id          text not null,
+  repo        text not null,
+  before      jsonb,
+  after       jsonb
+);
+
+create function audit.lease(j leasectl.job) returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    'state', j.state, 'lane', j.lane, 'owner', j.lease_owner, 'token', j.lease_token,
+    'heartbeat', audit.us(j.lease_heartbeat_at), 'expires', audit.us(j.lease_expires_at),
+    'stale_after', audit.us(j.lease_stale_after), 'interval', audit.us(j.lease_heartbeat_interval),
+    'attempt', j.attempt, 'max_attempts', j.max_attempts, 'crashes', j.crashes, 'durable', j.durable,
+    'ended_token', j.attempts -> -1 -> 'token', 'ended_outcome', j.attempts -> -1 -> 'outcome',
+    'is_whole', (j.state = 'running') = (j.lease_owner is not null)
+                and (j.state = 'running') = (j.lease_token is not null))
+$$;
+
+create function audit.job() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, before, after)
+  values ('job', coalesce(new.id, old.id), coalesce(new.repo_id, old.repo_id),
+          case when tg_op <> 'INSERT' then audit.lease(old) end,
+          case when tg_op <> 'DELETE' then audit.lease(new) end);
+  return null;
+end $$;
+create trigger audit after insert or update or delete on leasectl.job
+  for each row execute function audit.job();
+
+create function audit.finished() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, after)
+  values ('finished', new.id, new.repo_id, jsonb_build_object(
+    'state', new.state, 'owner', new.owner, 'token', new.token, 'outcome', new.outcome,
+    'attempt', new.attempt, 'max_attempts', new.max_attempts,
+    'head', new.result ->> 'head', 'error', new.last_error ->> 'code'));
+  return null;
+end $$;
+create trigger audit after insert on leasectl.job_history
+  for each row execute function audit.finished();
+
+create function audit.repository() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, after)
+  values ('repository', new.id, new.id, jsonb_build_object('head', new.head));
+  return null;
+end $$;
+create trigger audit after update on leasectl.repository
+  for each row execute function audit.repository();
+
+create function audit.branch() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, after)
+  values ('branch', coalesce(new.name, old.name), coalesce(new.repo_id, old.repo_id),
+          jsonb_build_object('head', new.head));
+  return null;
+end $$;
+create trigger audit after insert or update or delete on leasectl.branch
+  for each row execute function audit.branch();

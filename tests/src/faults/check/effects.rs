@@ -1,0 +1,189 @@
+//! I2, I3, I5, I6: what jobs write, and under which token.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::digest::{Digest, Effect};
+use crate::faults::record::Micros;
+
+/// The lane that fetches work in, the only kind with effects so far.
+const LANE: &str = "fetch";
+
+pub(super) fn no_effect_commits_after_a_newer_claim(digest: &Digest<'_>) -> Vec<String> {
+    let mut claims: BTreeMap<&str, Vec<(Micros, i64)>> = BTreeMap::new();
+    for claim in digest.claims.iter().filter(|c| c.after.lane == LANE) {
+        let of_lane = claims.entry(&claim.change.repo).or_default();
+        of_lane.push((claim.change.committed, claim.token));
+    }
+    let owners: HashMap<i64, &str> = digest
+        .claims
+        .iter()
+        .map(|claim| (claim.token, claim.owner()))
+        .collect();
+    let mut broken = Vec::new();
+    let mut fenced: HashMap<(i32, Micros), &str> = HashMap::new();
+    for effect in &digest.effects {
+        let Some(fence) = effect.fence else {
+            broken.push(format!("an effect without a fence: {effect:?}"));
+            continue;
+        };
+        let used = fenced.insert((fence.server_port, fence.at), effect.xid);
+        if let Some(used) = used {
+            broken.push(format!(
+                "an effect outside its fence, which was of {used}: {effect:?}"
+            ));
+        }
+        if owners.get(&fence.token) != Some(&fence.owner.as_str()) {
+            broken.push(format!(
+                "an effect for a lease of another owner: {effect:?}"
+            ));
+        }
+        let of_lane = claims.get(effect.repo).map_or(&[][..], Vec::as_slice);
+        let newer = of_lane
+            .iter()
+            .find(|(committed, token)| *token > fence.token && *committed < effect.committed);
+        if let Some((committed, token)) = newer {
+            broken.push(format!(
+                "token {} wrote at {} after the claim of token {token} at {committed}: {effect:?}",
+                fence.token, effect.committed
+            ));
+        }
+    }
+    broken
+}
+
+pub(super) fn no_effect_after_the_end_of_its_lease(digest: &Digest<'_>) -> Vec<String> {
+    let ends: HashMap<(&str, i64), Micros> = digest
+        .ends
+        .iter()
+        .map(|end| ((end.job, end.token), end.change.committed))
+        .collect();
+    let late = |effect: &&Effect<'_>| {
+        let fence = effect.fence?;
+        let ended = *ends.get(&(fence.job.as_str(), fence.token))?;
+        (effect.committed > ended).then(|| format!("after the end at {ended}: {effect:?}"))
+    };
+    digest.effects.iter().filter_map(|e| late(&e)).collect()
+}
+
+pub(super) fn what_a_job_published_is_of_its_completing_token(digest: &Digest<'_>) -> Vec<String> {
+    let mut recorded: BTreeMap<&str, Vec<&Effect<'_>>> = BTreeMap::new();
+    for effect in &digest.effects {
+        recorded.entry(effect.repo).or_default().push(effect);
+    }
+    for effects in recorded.values_mut() {
+        effects.sort_by_key(|effect| effect.committed);
+    }
+    let foreign = |(repo, token, ended): (&str, i64, Micros)| {
+        let effects = recorded.get(repo)?;
+        let before = effects.partition_point(|effect| effect.committed <= ended);
+        let last = effects.get(before.checked_sub(1)?)?;
+        let of = last.fence.map(|fence| fence.token);
+        (of != Some(token)).then(|| {
+            format!("token {token} completed at {ended}, but the last to publish was {last:?}")
+        })
+    };
+    completed(digest).filter_map(foreign).collect()
+}
+
+pub(super) fn what_completed_is_there(digest: &Digest<'_>) -> Vec<String> {
+    let mut heads: HashMap<(&str, i64), Vec<&Effect<'_>>> = HashMap::new();
+    for effect in &digest.effects {
+        if let Some(fence) = effect.fence {
+            let of_lease = heads.entry((fence.job.as_str(), fence.token)).or_default();
+            of_lease.push(effect);
+        }
+    }
+    let missing = |end: &super::digest::End<'_>| {
+        let row = digest.finished.get(&(end.job, end.change.xid.as_str()))?;
+        if row.state != "completed" || end.before.lane != LANE {
+            return None;
+        }
+        let effects = heads.get(&(end.job, end.token));
+        let is_there = effects.into_iter().flatten().any(|effect| {
+            effect.committed <= end.change.committed && effect.head == Some(row.head.as_deref())
+        });
+        (!is_there).then(|| {
+            format!(
+                "job {} completed under token {} with head {:?}, but recorded {effects:?}",
+                end.job, end.token, row.head
+            )
+        })
+    };
+    digest.ends.iter().filter_map(missing).collect()
+}
+
+/// Repository, token and end of every completed fetch.
+fn completed<'a>(digest: &'a Digest<'a>) -> impl Iterator<Item = (&'a str, i64, Micros)> {
+    let is_completed = |end: &&super::digest::End<'_>| {
+        let row = digest.finished.get(&(end.job, end.change.xid.as_str()));
+        row.is_some_and(|row| row.state == "completed") && end.before.lane == LANE
+    };
+    let completed = digest.ends.iter().filter(is_completed);
+    completed.map(|end| (end.change.repo.as_str(), end.token, end.change.committed))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::faults::check::sample::{FETCHED, Sample};
+
+    #[test]
+    fn a_fetch_that_went_well_breaks_nothing() {
+        assert_eq!(Sample::fetched().judge(), []);
+    }
+
+    #[test]
+    fn i2_catches_a_write_after_the_next_claim() {
+        let mut sample = Sample::new();
+        sample.claim(1, 10).fence(1, 11);
+        sample.takeover(2, 5_000_000).write(1, FETCHED, 5_000_001);
+        assert!(sample.breaks("I2"));
+    }
+
+    #[test]
+    fn i2_catches_a_write_without_a_fence_and_a_fence_used_twice() {
+        let mut sample = Sample::new();
+        sample.claim(1, 10).write(1, FETCHED, 12);
+        assert!(sample.breaks("I2"));
+        let mut sample = Sample::new();
+        sample.claim(1, 10).fence(1, 11);
+        sample.write(1, FETCHED, 12).write(1, "other", 13);
+        assert!(sample.breaks("I2"));
+    }
+
+    #[test]
+    fn i2_catches_a_write_under_a_lease_of_another_owner() {
+        let mut sample = Sample::new();
+        sample.claim(1, 10).fence(1, 11).write(1, FETCHED, 12);
+        sample.trial.fences[0].owner = "another".to_owned();
+        assert!(sample.breaks("I2"));
+    }
+
+    #[test]
+    fn i3_catches_a_write_after_the_job_finished() {
+        let mut sample = Sample::new();
+        sample.claim(1, 10).fence(1, 11).write(1, FETCHED, 12);
+        sample.complete(1, FETCHED, 20);
+        sample.fence(1, 21).write(1, FETCHED, 22);
+        assert!(sample.breaks("I3"));
+    }
+
+    #[test]
+    fn i5_catches_a_projection_that_another_token_wrote_last() {
+        let mut sample = Sample::new();
+        sample.claim(2, 10).fence(2, 11).write(2, FETCHED, 12);
+        sample.fence(1, 13).write(1, "stale", 14);
+        sample.complete(2, FETCHED, 20);
+        assert!(sample.breaks("I5"));
+    }
+
+    #[test]
+    fn i6_catches_a_completion_whose_head_was_not_recorded() {
+        let mut sample = Sample::new();
+        sample.claim(1, 10).complete(1, FETCHED, 20);
+        assert!(sample.breaks("I6"));
+        let mut sample = Sample::new();
+        sample.claim(1, 10).fence(1, 11).write(1, "another", 12);
+        sample.complete(1, FETCHED, 20);
+        assert!(sample.breaks("I6"));
+    }
+}

@@ -1,0 +1,199 @@
+//! Histories made by hand, for the checks' own tests.
+
+use super::{Violation, judge};
+use crate::faults::record::{Change, FenceAsked, FinishedRow, JobRow, Micros, Trial, What};
+
+pub(super) const JOB: &str = "job";
+pub(super) const FETCHED: &str = "head";
+const OWNER: &str = "host:1:1";
+const PORT: i32 = 4_000;
+const STALE_AFTER: Micros = 2_000_000;
+
+/// A history of one job in one lane.
+pub(super) struct Sample {
+    pub(super) trial: Trial,
+    row: JobRow,
+    booted: Micros,
+}
+
+impl Sample {
+    /// One accepted job that nobody has claimed.
+    pub(super) fn new() -> Self {
+        let row = JobRow {
+            state: "ready".to_owned(),
+            lane: "fetch".to_owned(),
+            max_attempts: 5,
+            is_whole: true,
+            ..JobRow::default()
+        };
+        let mut trial = Trial {
+            poll_us: 100_000,
+            ..Trial::default()
+        };
+        trial.accepted.push(JOB.to_owned());
+        trial.states.insert(JOB.to_owned(), "completed".to_owned());
+        Self {
+            trial,
+            row,
+            booted: -60_000_000,
+        }
+    }
+
+    /// A job that was claimed, fenced, wrote and completed.
+    pub(super) fn fetched() -> Self {
+        let mut sample = Self::new();
+        sample.claim(1, 10).fence(1, 11).write(1, FETCHED, 12);
+        sample.complete(1, FETCHED, 20);
+        sample
+    }
+
+    pub(super) fn judge(&self) -> Vec<Violation> {
+        judge(&self.trial)
+    }
+
+    pub(super) fn breaks(&self, invariant: &str) -> bool {
+        let found = self.judge();
+        found.iter().any(|found| found.invariant == invariant)
+    }
+
+    pub(super) fn boot(&mut self, at: Micros) -> &mut Self {
+        self.booted = at;
+        self
+    }
+
+    pub(super) fn claim(&mut self, token: i64, at: Micros) -> &mut Self {
+        let mut row = self.row.clone();
+        row.attempt += 1;
+        self.lease(row, token, at)
+    }
+
+    pub(super) fn takeover(&mut self, token: i64, at: Micros) -> &mut Self {
+        let mut row = self.row.clone();
+        row.attempt += 1;
+        row.crashes += 1;
+        row.ended_token = row.token;
+        row.ended_outcome = Some("lost".to_owned());
+        self.lease(row, token, at)
+    }
+
+    fn lease(&mut self, mut row: JobRow, token: i64, at: Micros) -> &mut Self {
+        row.state = "running".to_owned();
+        row.owner = Some(OWNER.to_owned());
+        row.token = Some(token);
+        row.heartbeat = Some(at);
+        row.expires = Some(at + 10 * STALE_AFTER);
+        row.stale_after = Some(STALE_AFTER);
+        row.interval = Some(STALE_AFTER / 4);
+        self.change(Some(row), at)
+    }
+
+    pub(super) fn beat(&mut self, at: Micros) -> &mut Self {
+        let mut row = self.row.clone();
+        row.heartbeat = Some(at);
+        self.change(Some(row), at)
+    }
+
+    pub(super) fn complete(&mut self, token: i64, head: &str, at: Micros) -> &mut Self {
+        self.complete_as(token, token, head, at)
+    }
+
+    /// The lease of one token ends with the settlement of another.
+    pub(super) fn complete_as(
+        &mut self,
+        held: i64,
+        settled: i64,
+        head: &str,
+        at: Micros,
+    ) -> &mut Self {
+        let attempt = self.row.attempt;
+        self.row.state = "running".to_owned();
+        self.row.token = Some(held);
+        self.change(None, at);
+        let row = FinishedRow {
+            state: "completed".to_owned(),
+            owner: Some(OWNER.to_owned()),
+            token: Some(settled),
+            outcome: Some("completed".to_owned()),
+            attempt,
+            max_attempts: 5,
+            head: Some(head.to_owned()),
+            error: None,
+        };
+        let id = JOB.to_owned();
+        self.push(What::Finished { id, row }, at)
+    }
+
+    pub(super) fn fence(&mut self, token: i64, at: Micros) -> &mut Self {
+        self.trial.fences.push(FenceAsked {
+            server_port: PORT,
+            at,
+            job: JOB.to_owned(),
+            owner: OWNER.to_owned(),
+            token,
+        });
+        self
+    }
+
+    pub(super) fn write(&mut self, _token: i64, head: &str, at: Micros) -> &mut Self {
+        let head = Some(head.to_owned());
+        self.push(What::Repository { head }, at)
+    }
+
+    /// The same worker claims a fresh job of another repository.
+    pub(super) fn claim_elsewhere(&mut self, token: i64, at: Micros) -> &mut Self {
+        let mut other = Self::new();
+        other.claim(token, at);
+        let mut change = other.trial.changes.remove(0);
+        change.repo = format!("repository {token}");
+        change.seq = at;
+        self.trial.changes.push(change);
+        self
+    }
+
+    pub(super) fn last_row(&mut self) -> &mut JobRow {
+        let rows = self.trial.changes.iter_mut().rev();
+        let mut rows = rows.filter_map(|change| match &mut change.what {
+            What::Job { after, .. } => after.as_mut(),
+            What::Finished { .. } | What::Repository { .. } | What::Branch => None,
+        });
+        rows.next().unwrap()
+    }
+
+    pub(super) fn last_finished(&mut self) -> &mut FinishedRow {
+        let rows = self.trial.changes.iter_mut().rev();
+        let mut rows = rows.filter_map(|change| match &mut change.what {
+            What::Finished { row, .. } => Some(row),
+            What::Job { .. } | What::Repository { .. } | What::Branch => None,
+        });
+        rows.next().unwrap()
+    }
+
+    fn change(&mut self, after: Option<JobRow>, at: Micros) -> &mut Self {
+        let before = Some(self.row.clone());
+        self.row = after.clone().unwrap_or(JobRow {
+            state: "ready".to_owned(),
+            owner: None,
+            token: None,
+            heartbeat: None,
+            ..self.row.clone()
+        });
+        let id = JOB.to_owned();
+        self.push(What::Job { id, before, after }, at)
+    }
+
+    fn push(&mut self, what: What, at: Micros) -> &mut Self {
+        let seq = i64::try_from(self.trial.changes.len()).unwrap();
+        self.trial.changes.push(Change {
+            seq,
+            at,
+            begun: at,
+            committed: at,
+            booted: self.booted,
+            port: Some(PORT),
+            xid: at.to_string(),
+            repo: "repository".to_owned(),
+            what,
+        });
+        self
+    }
+}

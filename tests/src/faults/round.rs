@@ -1,0 +1,226 @@
+//! One round: a world of its own, faults, calm, and the verdict.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::check::{Violation, judge};
+use super::clones::fault_of;
+use super::kind::Kind;
+use super::member::POLL;
+use super::record::{RepositorySeen, Trial, What};
+use super::tally::Tally;
+use super::world::World;
+use super::{Plan, audit};
+use crate::wait::pause;
+
+/// Between two faults.
+const GAP: Duration = Duration::from_millis(45);
+/// Between two looks at clones and at the arguments of processes.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long everything may take to end when the faults have stopped, on a slow and busy machine.
+const CALM: Duration = Duration::from_secs(180);
+/// Between two looks whether everything has ended.
+const CALM_LOOK: Duration = Duration::from_millis(100);
+
+/// What came of a round.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) tally: Tally,
+    pub(super) violations: Vec<Violation>,
+    pub(super) history: Counts,
+}
+
+/// How much there was to judge.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) jobs: usize,
+    pub(super) changes: usize,
+    pub(super) claims: usize,
+    pub(super) takeovers: usize,
+    pub(super) effects: usize,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.jobs += other.jobs;
+        self.changes += other.changes;
+        self.claims += other.claims;
+        self.takeovers += other.takeovers;
+        self.effects += other.effects;
+    }
+}
+
+/// Injects that many faults, or fewer when the time is over, and judges what they did.
+pub(super) fn run(plan: &Plan, seed: u64, faults: u64, until: Option<Instant>) -> Outcome {
+    let mut world = World::new(seed, plan.workers);
+    let mut looked = Instant::now();
+    while world.tally.total() < faults && until.is_none_or(|until| Instant::now() < until) {
+        world.tend();
+        let kind = Kind::draw(&mut world.dice);
+        world.inject(kind);
+        if looked.elapsed() > LOOK_EVERY {
+            looked = Instant::now();
+            world.look_at_a_clone();
+            let pids = world.all_processes();
+            world.secrets.search_arguments(&pids);
+        }
+        pause(GAP);
+    }
+    let (trial, mut violations) = finish(&mut world);
+    violations.extend(judge(&trial));
+    if let (Some(folder), false) = (&plan.keep, violations.is_empty()) {
+        keep(&world, &trial, &folder.join(seed.to_string()));
+    }
+    Outcome {
+        violations,
+        history: counts(&trial),
+        tally: std::mem::take(&mut world.tally),
+    }
+}
+
+/// Ends the faults, waits for every job's end, and gathers what is to be judged.
+fn finish(world: &mut World) -> (Trial, Vec<Violation>) {
+    world.calm();
+    let accepted = world.load.take().map(super::load::Load::stop);
+    let (answers, wrong_answers) = world.garbage.end();
+    for answer in answers {
+        world.secrets.search("an answer of the service", &answer);
+    }
+    wait_for_the_end(world);
+    // The clones of the small disk are nobody's concern from here on.
+    if world.small_disk.is_some() && world.members.len() > 1 {
+        let last = world.members.pop();
+        world
+            .fences
+            .extend(last.iter().flat_map(super::member::Member::take_fences));
+    }
+    let repositories = (0..world.sources.len())
+        .map(|number| recovered(world, number))
+        .collect();
+    let sql = world.sql();
+    let states = states(world);
+    let mut fences = Vec::new();
+    for member in &mut world.members {
+        member.kill();
+        fences.extend(member.take_fences());
+    }
+    fences.append(&mut world.fences);
+    let logs = world.stage.folder().join("logs");
+    world.secrets.search_logs(&logs);
+    let dump = sql.dump();
+    world.secrets.search("a row", &dump);
+    let unexpected = |invariant, found: &[String]| {
+        let found = found.iter().cloned();
+        found
+            .map(|found| Violation { invariant, found })
+            .collect::<Vec<_>>()
+    };
+    let mut violations = unexpected("end of a worker", &world.exits);
+    violations.extend(unexpected("answer of the service", &wrong_answers));
+    let trial = Trial {
+        changes: audit::read(&sql),
+        fences,
+        accepted: accepted.unwrap_or_default(),
+        states,
+        cut_off: std::mem::take(&mut world.cut_off),
+        clones: world.clones.seen(),
+        repositories,
+        leaks: world.secrets.leaks(),
+        poll_us: i64::try_from(POLL.as_micros()).unwrap_or(i64::MAX),
+    };
+    (trial, violations)
+}
+
+/// Waits until there is no live job any more; backoffs are aged instead of waited for.
+fn wait_for_the_end(world: &mut World) {
+    let started = Instant::now();
+    let age = "update leasectl.job set not_before = now() where state = 'scheduled' \
+                  and not_before > now()";
+    let count = "select count(*) from leasectl.job";
+    while started.elapsed() < CALM {
+        world.replace_ended();
+        let sql = world.sql();
+        drop(sql.try_rows(age, &[]));
+        if let Ok(rows) = sql.try_rows(count, &[])
+            && rows[0].get::<_, i64>(0) == 0
+        {
+            return;
+        }
+        pause(CALM_LOOK);
+    }
+}
+
+/// Fetches a repository once more, without any fault.
+fn recovered(world: &mut World, number: usize) -> RepositorySeen {
+    let sql = world.sql();
+    let (id, name) = {
+        let source = &world.sources[number];
+        (source.id.clone(), source.name.clone())
+    };
+    let call = "select leasectl.enqueue(repo => $1, kind => 'fetch')::text";
+    let job: String = sql.one(call, &[&id]);
+    wait_for_the_end(world);
+    let state = sql.rows(
+        "select state from leasectl.job_status where id::text = $1",
+        &[&job],
+    );
+    let head = sql.rows(
+        "select head from leasectl.branch where repo_id::text = $1 and name = 'main'",
+        &[&id],
+    );
+    let remote_head = world.sources[number].origin.find("main");
+    RepositorySeen {
+        name,
+        state: state.first().map(|row| row.get(0)).unwrap_or_default(),
+        remote_head: remote_head.unwrap_or_default(),
+        recorded_head: head
+            .first()
+            .and_then(|row| row.get::<_, Option<String>>(0))
+            .unwrap_or_default(),
+        fault: fault_of(&world.shared_dir().join(&id).join("clone.git")),
+    }
+}
+
+fn states(world: &World) -> BTreeMap<String, String> {
+    let rows = world
+        .sql()
+        .rows("select id::text, state from leasectl.job_status", &[]);
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+fn counts(trial: &Trial) -> Counts {
+    let mut counts = Counts {
+        jobs: trial.states.len(),
+        changes: trial.changes.len(),
+        ..Counts::default()
+    };
+    for change in &trial.changes {
+        match &change.what {
+            What::Job { before, after, .. } => {
+                let token = |row: &Option<super::record::JobRow>| row.as_ref()?.token;
+                if token(after).is_some() && token(after) != token(before) {
+                    counts.claims += 1;
+                    counts.takeovers += usize::from(token(before).is_some());
+                }
+            }
+            What::Repository { .. } => counts.effects += 1,
+            What::Finished { .. } | What::Branch => {}
+        }
+    }
+    counts
+}
+
+/// Keeps logs and history of a round that broke something.
+fn keep(world: &World, trial: &Trial, folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder");
+    let logs = world.stage.folder().join("logs");
+    for entry in fs::read_dir(logs).into_iter().flatten().flatten() {
+        drop(fs::copy(entry.path(), folder.join(entry.file_name())));
+    }
+    let changes = trial.changes.iter().map(|change| format!("{change:?}\n"));
+    let history: String = changes.collect();
+    let fences: String = trial.fences.iter().map(|f| format!("{f:?}\n")).collect();
+    fs::write(folder.join("history"), history + &fences).expect("written");
+}

@@ -1,0 +1,40 @@
+//! The fault suite in short: more than a thousand random faults, and the seeds that once found
+//! something.
+
+use std::io::Write as _;
+
+use leasectl_tests::Dice;
+use leasectl_tests::faults::{Plan, Summary, run};
+
+/// What the short run injects.
+const FAULTS: u64 = 1_000;
+/// What a seed that once failed is run again with.
+const FAULTS_OF_A_SEED: u64 = 150;
+/// Seeds of rounds in which something was broken.
+const SEEDS: [u64; 0] = [];
+
+/// Around the capture of the test runner, so that a run that hangs shows its seed as well.
+fn say(line: &str) {
+    writeln!(std::io::stderr(), "faults: {line}").expect("standard error");
+}
+
+#[track_caller]
+fn assert_unbroken(summary: &Summary) {
+    assert!(summary.violations.is_empty(), "{summary}");
+}
+
+#[test]
+fn a_thousand_random_faults_break_no_invariant() {
+    let seed = Dice::new().number(0, u64::from(u32::MAX));
+    let summary = run(&Plan::new(seed, FAULTS), say);
+    say(&summary.to_string());
+    assert_unbroken(&summary);
+    assert!(summary.faults() >= FAULTS, "{summary}");
+}
+
+#[test]
+fn seeds_that_once_broke_something_break_nothing() {
+    for seed in SEEDS {
+        assert_unbroken(&run(&Plan::new(seed, FAULTS_OF_A_SEED), say));
+    }
+}
