@@ -34,7 +34,7 @@ impl StateMachineTest for Store {
 
 prop_state_machine! {
     #![proptest_config(Config {
-        cases: 60,
+        cases: 48,
         failure_persistence: None,
         ..Config::default()
     })]

@@ -50,6 +50,8 @@ impl Ask {
 pub(super) enum Over {
     Stale,
     Expired,
+    /// Its owner was seen to be dead.
+    Dead,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

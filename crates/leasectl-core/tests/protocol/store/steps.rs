@@ -79,7 +79,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 fn step(model: &Model) -> impl Strategy<Value = Step> + use<> {
     // Mostly what is recent; now and then what is long over.
     let recent = || prop_oneof![4 => 0..3usize, 1 => 0..40usize];
-    let over = || prop_oneof![2 => Just(Over::Stale), 1 => Just(Over::Expired)];
+    let over = || prop_oneof![Just(Over::Stale), Just(Over::Expired), Just(Over::Dead)];
     let often = |likely: bool, weight: u32| if likely { weight } else { 1 };
     let ready = model.jobs.iter().any(|job| job.state == State::Ready);
     let running = !model.running().is_empty();

@@ -146,7 +146,7 @@ impl Store {
                 self.age(at, held[newest(*lease, held.len())], *why).await
             }
             Step::ComeDue => {
-                let due = "update leasectl.job set not_before = now() - interval '1 minute' \
+                let due = "update leasectl.job set not_before = to_timestamp(0) \
                            where state = 'scheduled'";
                 at.client.execute(due, &[]).await.unwrap();
                 Answer::Nothing
@@ -186,16 +186,14 @@ impl Store {
     }
 
     async fn stage(&mut self, at: &At, ask: &Ask) -> Answer {
-        let enqueue = "select leasectl.enqueue($1, $2, $3, $4, now() + $5 * interval '1 second')";
-        let delay = ask.when.map(|when| match when {
-            When::Past => -60.0,
-            When::Future => 3_600.0,
-        });
+        let enqueue = "select leasectl.enqueue($1, $2, $3, $4, \
+                       case when $5 then now() + interval '1 hour' when not $5 then to_timestamp(0) end)";
+        let later = ask.when.map(|when| when == When::Future);
         let (repo, priority) = (at.repos[ask.repo].to_string(), i32::from(ask.priority));
         let args = json!({"note": ask.note.to_string()});
         let row = at
             .client
-            .query_one(enqueue, &[&repo, &kind(ask.lane), &args, &priority, &delay])
+            .query_one(enqueue, &[&repo, &kind(ask.lane), &args, &priority, &later])
             .await;
         let id: uuid::Uuid = row.unwrap().get(0);
         self.jobs.push(id.into());
@@ -244,6 +242,7 @@ impl Store {
             let why = match taken.reason {
                 ReclaimReason::Stale => Over::Stale,
                 ReclaimReason::Expired => Over::Expired,
+                ReclaimReason::Dead => Over::Dead,
             };
             let job = self.index(taken.lease.job().id);
             answers.push((job, self.lease_of(taken.from_token.get()), why));
@@ -321,6 +320,7 @@ impl Store {
         let change = match why {
             Over::Stale => "lease_heartbeat_at = lease_heartbeat_at - interval '1 minute'",
             Over::Expired => "lease_expires_at = now() - interval '1 second'",
+            Over::Dead => "lease_expires_at = now(), dead_token = lease_token",
         };
         let age = format!("update leasectl.job set {change} where lease_token = $1");
         let token = self.held[lease].key.token.get();

@@ -19,11 +19,24 @@ impl Model {
         self.answer = Answer::Accepted(accepted.collect());
     }
 
-    /// The quick way: nothing of the batch collides with anything.
+    /// An equal queued job that would absorb this one without a change.
+    fn equal_unchanged(&self, ask: &Ask) -> Option<usize> {
+        let equal = self.equal_queued(ask)?;
+        let mut absorbed = self.jobs[equal].clone();
+        absorbed.absorb(ask);
+        (absorbed == self.jobs[equal]).then_some(equal)
+    }
+
+    /// The quick way: nothing of the batch changes anything.
     fn insert(&mut self, asks: &[Ask]) -> Option<Vec<(usize, bool)>> {
         let before = self.clone();
+        let unchanged: Vec<_> = asks.iter().map(|ask| self.equal_unchanged(ask)).collect();
         let mut accepted = Vec::new();
         for (n, ask) in asks.iter().enumerate() {
+            if let Some(equal) = unchanged[n] {
+                accepted.push((equal, true));
+                continue;
+            }
             let place = (ask.repo, ask.lane);
             let held = before.holder(place).map(|held| &before.jobs[held]);
             let outranks =
@@ -34,7 +47,10 @@ impl Model {
                 return None;
             }
             let rivals = asks.iter().enumerate().filter(|(m, rival)| {
-                *m != n && (rival.repo, rival.lane) == place && !rival.is_delayed()
+                *m != n
+                    && unchanged[*m].is_none()
+                    && (rival.repo, rival.lane) == place
+                    && !rival.is_delayed()
             });
             let is_first = rivals
                 .map(|(m, rival)| (rival.rank(), m))
