@@ -12,6 +12,10 @@ demo *ARGS:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
+# Injects random faults into real programs for as long as told, and judges the history.
+chaos *ARGS:
+    cargo run --package leasectl-tests --bin leasectl-faults -- {{ARGS}}
+
 # Runs what CI runs.
 ci:
     .ci/run

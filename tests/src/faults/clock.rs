@@ -34,3 +34,24 @@ impl WrongClock {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_the_library_reads_another_time_of_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = WrongClock::compile(folder.path());
+        let read = |offset_s: i64| -> i64 {
+            let mut date = Invocation::new("date").args(["+%s"]);
+            for (name, value) in clock.environment(offset_s) {
+                date = date.env(name, value);
+            }
+            date.run().ok().line().parse().unwrap()
+        };
+        let now = crate::faults::record::now() / 1_000_000;
+        assert!((read(3_600) - now - 3_600).abs() < 60);
+        assert!((read(-3_600) - now + 3_600).abs() < 60);
+    }
+}

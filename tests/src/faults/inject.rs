@@ -7,6 +7,7 @@ use leasectl_repo::serve::Fault;
 
 use super::kind::Kind;
 use super::load::BURST;
+use super::proxy::Weather;
 use super::undo::Undo;
 use super::world::World;
 
@@ -33,8 +34,19 @@ impl World {
             Kind::OutOfMemory => self.exhaust_memory(number),
             Kind::OutOfDescriptors => self.exhaust_descriptors(number),
             Kind::Reset | Kind::CutAfter => self.cut_connection(kind == Kind::CutAfter),
-            Kind::Latency | Kind::Silence | Kind::RefuseConnections => {
-                self.change_weather(number, kind);
+            Kind::Latency => {
+                let latency = self.millis(50, 500);
+                self.change_weather(number, "latency up to 500 ms", |weather| {
+                    weather.latency = latency;
+                });
+            }
+            Kind::Silence => self.change_weather(number, "nothing passes for a moment", |weather| {
+                weather.is_silent = true;
+            }),
+            Kind::RefuseConnections => {
+                self.change_weather(number, "connections refused", |weather| {
+                    weather.refuses = true;
+                });
             }
             Kind::CutOff => self.cut_off(number),
             Kind::Terminate => self.terminate_backend(),
@@ -49,13 +61,7 @@ impl World {
                 "every handler waits with a connection",
             ),
             Kind::MigrationBehindReader => self.migrate_behind_a_reader(),
-            Kind::Burst => {
-                let repo = self.sources.last().map(|source| source.id.clone());
-                if let (Some(load), Some(repo)) = (&mut self.load, repo) {
-                    load.burst(&repo);
-                    self.tally.count(format!("{BURST} jobs at once"));
-                }
-            }
+            Kind::Burst => self.burst(),
             Kind::DamageClone => self.damage_clone(),
             Kind::DiskFull => {
                 if self.fill_disk() {
@@ -75,6 +81,14 @@ impl World {
                     self.tally.count("poisonous job");
                 }
             }
+        }
+    }
+
+    fn burst(&mut self) {
+        let repo = self.sources.last().map(|source| source.id.clone());
+        if let (Some(load), Some(repo)) = (&mut self.load, repo) {
+            load.burst(&repo);
+            self.tally.count(format!("{BURST} jobs at once"));
         }
     }
 
@@ -102,29 +116,14 @@ impl World {
         }
     }
 
-    fn change_weather(&mut self, number: usize, kind: Kind) {
+    fn change_weather(&mut self, number: usize, kind: &str, change: impl FnOnce(&mut Weather)) {
         if self.members[number].is_cut_off {
             return;
         }
-        let latency = self.millis(50, 500);
+        self.members[number].proxy.set_weather(change);
         let length = self.millis(200, 1_200);
-        let proxy = &self.members[number].proxy;
-        let name = match kind {
-            Kind::Latency => {
-                proxy.set_weather(|weather| weather.latency = latency);
-                "latency up to 500 ms"
-            }
-            Kind::Silence => {
-                proxy.set_weather(|weather| weather.is_silent = true);
-                "nothing passes for a moment"
-            }
-            _ => {
-                proxy.set_weather(|weather| weather.refuses = true);
-                "connections refused"
-            }
-        };
         self.later(length, Undo::Weather(number));
-        self.tally.count(name);
+        self.tally.count(kind);
     }
 
     fn terminate_backend(&mut self) {

@@ -98,11 +98,14 @@ impl fmt::Display for Summary {
             claims,
             takeovers,
             effects,
+            cut_off,
+            clones,
         } = self.history;
         writeln!(
             f,
             "{jobs} jobs, {claims} claims, {takeovers} of them takeovers, {effects} effects, \
-             {changes} changes of rows judged, in {} rounds and {} s",
+             {cut_off} handlers cut off, {clones} clones looked at, {changes} changes of rows judged, \
+             in {} rounds and {} s",
             self.rounds,
             self.took.as_secs()
         )?;

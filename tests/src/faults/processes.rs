@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use leasectl_repo::serve::Fault;
 use rustix::process::Resource;
 
 use super::member::STALE_AFTER;
@@ -85,7 +86,7 @@ impl World {
             moment,
             blow,
         };
-        self.members[number].proxy.set_trap(Some(trap));
+        self.members[number].proxy.set_trap(trap);
     }
 
     /// What follows a trap that sprang.
@@ -164,12 +165,17 @@ impl World {
             return;
         }
         member.is_cut_off = true;
-        member.proxy.set_trap(None);
+        member.proxy.disarm();
         member.proxy.set_weather(|weather| weather.is_silent = true);
         let handlers = Handlers {
             worker: pid,
             children: children(pid),
         };
+        if !handlers.children.is_empty() {
+            // Else they would have ended by themselves.
+            self.remote.set_fault(Fault::DripAfter(1));
+            self.later(STALE_AFTER + STOPPING, Undo::Remote);
+        }
         self.later(STALE_AFTER + STOPPING, Undo::CutOff(number, handlers));
         self.tally.count("cut off beyond the trust window");
     }
@@ -185,6 +191,7 @@ impl World {
         let still_running = handlers.children.iter().filter(|pid| running.contains(pid));
         let seen = CutOff {
             owner: member.owner().unwrap_or_default().to_owned(),
+            running: handlers.children.len(),
             still_running: still_running.count(),
         };
         self.cut_off.push(seen);

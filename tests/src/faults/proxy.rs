@@ -139,9 +139,14 @@ impl Proxy {
         self.shared.weather.send_modify(change);
     }
 
-    /// Sets a trap, instead of one that has not sprung.
-    pub(super) fn set_trap(&self, trap: Option<Trap>) {
-        *lock(&self.shared.trap) = trap;
+    /// Sets a trap, unless one waits already.
+    pub(super) fn set_trap(&self, trap: Trap) {
+        lock(&self.shared.trap).get_or_insert(trap);
+    }
+
+    /// Takes away a trap that has not sprung.
+    pub(super) fn disarm(&self) {
+        *lock(&self.shared.trap) = None;
     }
 
     /// How many connections there are.

@@ -61,8 +61,8 @@ pub(super) enum What {
     /// A live job's row.
     Job {
         id: String,
-        before: Option<JobRow>,
-        after: Option<JobRow>,
+        before: Option<Box<JobRow>>,
+        after: Option<Box<JobRow>>,
     },
     /// A job came into the history of finished ones.
     Finished { id: String, row: FinishedRow },
@@ -135,7 +135,9 @@ pub(super) struct FenceAsked {
 #[derive(Clone, Debug, Default)]
 pub(super) struct CutOff {
     pub(super) owner: String,
-    /// Git processes of handlers that had run before the cut and still ran after the window.
+    /// Git processes of handlers that ran when the cut began.
+    pub(super) running: usize,
+    /// Those of them that still ran after the window.
     pub(super) still_running: usize,
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Counts {
     pub(super) claims: usize,
     pub(super) takeovers: usize,
     pub(super) effects: usize,
+    pub(super) cut_off: usize,
+    pub(super) clones: usize,
 }
 
 impl Counts {
@@ -49,6 +51,8 @@ impl Counts {
         self.claims += other.claims;
         self.takeovers += other.takeovers;
         self.effects += other.effects;
+        self.cut_off += other.cut_off;
+        self.clones += other.clones;
     }
 }
 
@@ -194,12 +198,14 @@ fn counts(trial: &Trial) -> Counts {
     let mut counts = Counts {
         jobs: trial.states.len(),
         changes: trial.changes.len(),
+        cut_off: trial.cut_off.iter().map(|seen| seen.running).sum(),
+        clones: trial.clones.len(),
         ..Counts::default()
     };
     for change in &trial.changes {
         match &change.what {
             What::Job { before, after, .. } => {
-                let token = |row: &Option<super::record::JobRow>| row.as_ref()?.token;
+                let token = |row: &Option<Box<super::record::JobRow>>| row.as_ref()?.token;
                 if token(after).is_some() && token(after) != token(before) {
                     counts.claims += 1;
                     counts.takeovers += usize::from(token(before).is_some());

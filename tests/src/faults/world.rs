@@ -225,7 +225,7 @@ impl World {
             self.members[number].is_cut_off = false;
             self.undo(&Undo::Weather(number));
             self.undo(&Undo::Thaw(number));
-            self.members[number].proxy.set_trap(None);
+            self.members[number].proxy.disarm();
         }
         self.garbage.calm();
         self.remote.set_fault(Fault::None);

@@ -68,8 +68,8 @@ impl<'a> Digest<'a> {
         for change in &trial.changes {
             match &change.what {
                 What::Job { id, before, after } => {
-                    let held = before.as_ref().filter(|row| row.is_running());
-                    let taken = after.as_ref().filter(|row| row.is_running());
+                    let held = before.as_deref().filter(|row| row.is_running());
+                    let taken = after.as_deref().filter(|row| row.is_running());
                     let old = held.and_then(|row| row.token);
                     let new = taken.and_then(|row| row.token);
                     if let (Some(row), Some(token)) = (held, old)
@@ -80,7 +80,7 @@ impl<'a> Digest<'a> {
                             job: id,
                             token,
                             before: row,
-                            after: after.as_ref(),
+                            after: after.as_deref(),
                         });
                     }
                     if let (Some(row), Some(token)) = (taken, new)
@@ -90,7 +90,7 @@ impl<'a> Digest<'a> {
                             change,
                             job: id,
                             token,
-                            before: before.as_ref(),
+                            before: before.as_deref(),
                             after: row,
                         });
                     }

@@ -83,7 +83,7 @@ pub(super) fn no_late_heartbeat_revives_a_lease(digest: &Digest<'_>) -> Vec<Stri
 /// The row that a change left.
 fn row(change: &Change) -> Option<(&Change, &JobRow)> {
     match &change.what {
-        What::Job { after, .. } => after.as_ref().map(|row| (change, row)),
+        What::Job { after, .. } => after.as_deref().map(|row| (change, row)),
         What::Finished { .. } | What::Repository { .. } | What::Branch => None,
     }
 }

@@ -19,8 +19,8 @@ pub(super) fn a_cut_off_worker_has_stopped_its_handlers(digest: &Digest<'_>) -> 
     let working = cut_off.filter(|seen| seen.still_running > 0);
     let shown = |seen: &CutOff| {
         format!(
-            "{} handlers of {} outlived the trust in their leases",
-            seen.still_running, seen.owner
+            "{} of {} handlers of {} outlived the trust in their leases",
+            seen.still_running, seen.running, seen.owner
         )
     };
     working.map(shown).collect()

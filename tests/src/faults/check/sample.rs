@@ -153,7 +153,7 @@ impl Sample {
     pub(super) fn last_row(&mut self) -> &mut JobRow {
         let rows = self.trial.changes.iter_mut().rev();
         let mut rows = rows.filter_map(|change| match &mut change.what {
-            What::Job { after, .. } => after.as_mut(),
+            What::Job { after, .. } => after.as_deref_mut(),
             What::Finished { .. } | What::Repository { .. } | What::Branch => None,
         });
         rows.next().unwrap()
@@ -169,7 +169,7 @@ impl Sample {
     }
 
     fn change(&mut self, after: Option<JobRow>, at: Micros) -> &mut Self {
-        let before = Some(self.row.clone());
+        let before = Some(Box::new(self.row.clone()));
         self.row = after.clone().unwrap_or(JobRow {
             state: "ready".to_owned(),
             owner: None,
@@ -178,6 +178,7 @@ impl Sample {
             ..self.row.clone()
         });
         let id = JOB.to_owned();
+        let after = after.map(Box::new);
         self.push(What::Job { id, before, after }, at)
     }
 

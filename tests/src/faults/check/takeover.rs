@@ -34,7 +34,7 @@ fn foreign_time(change: &Change) -> Option<String> {
     let What::Job { before, after, .. } = &change.what else {
         return None;
     };
-    let after = after.as_ref().filter(|row| row.is_running())?;
+    let after = after.as_deref().filter(|row| row.is_running())?;
     let beat = before.as_ref().and_then(|row| row.heartbeat);
     let is_foreign = after.heartbeat != beat && after.heartbeat != Some(change.begun);
     is_foreign.then(|| format!("a heartbeat of another clock: {change:?}"))
