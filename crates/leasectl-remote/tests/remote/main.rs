@@ -8,6 +8,8 @@
 
 mod addresses;
 mod corpus;
+mod fuzzed;
+mod judge;
 mod names_and_paths;
 mod properties;
 mod refs;
