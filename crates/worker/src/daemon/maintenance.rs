@@ -36,7 +36,8 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
 pub(crate) async fn schedule(shared: Arc<Shared>) {
     let mut outage = shared.outages.watch("schedule", SCHEDULE_INTERVAL);
     loop {
-        let asked = ask_for_fetches(&shared).await;
+        let asked = shared.answer(ask_for_fetches(&shared)).await;
+        let asked = asked.unwrap_or(Err(DatabaseError::NoAnswer));
         tokio::time::sleep(next(&mut outage, asked, SCHEDULE_INTERVAL)).await;
     }
 }
@@ -45,7 +46,9 @@ pub(crate) async fn schedule(shared: Arc<Shared>) {
 pub(crate) async fn keep_history(shared: Arc<Shared>) {
     let mut outage = shared.outages.watch("retention", Duration::from_secs(60));
     loop {
-        let kept = job::maintain(&shared.database, shared.settings.retention).await;
+        let kept = job::maintain(&shared.database, shared.settings.retention);
+        let kept = shared.answer(kept).await;
+        let kept = kept.unwrap_or(Err(DatabaseError::NoAnswer));
         if let Ok(kept) = &kept
             && (kept.created > 0 || kept.dropped > 0)
         {
