@@ -1,11 +1,13 @@
 //! One attempt: runs the handler, contains its panic, stops it when told, and hands on the outcome.
 
 use std::any::Any;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use leasectl_core::time::BootInstant;
 use tokio::sync::mpsc;
 
 use super::handler::JobContext;
@@ -14,6 +16,9 @@ use super::shared::Shared;
 use super::slots::Slot;
 use super::trust::TrustRules;
 use super::verdict::{Ended, Verdict, verdict};
+
+/// A handler whose grace is over for so long was not dropped either: it blocks its thread.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 /// Runs the job's handler to its end and passes the settlement on.
 ///
@@ -45,6 +50,7 @@ pub(crate) async fn run(
 async fn supervise(context: JobContext, job: &RunningJob, rules: &TrustRules) -> Ended {
     let handler = Arc::clone(&job.kind.handler);
     let handler = AssertUnwindSafe(async move { handler.run(context).await }).catch_unwind();
+    let handler = noted(handler, job);
     let out_of_patience = async {
         let reason = job.stopped().await;
         tokio::time::sleep(rules.grace(reason)).await;
@@ -56,6 +62,35 @@ async fn supervise(context: JobContext, job: &RunningJob, rules: &TrustRules) ->
             Err(panic) => Ended::Panicked(panic_message(panic.as_ref())),
         },
         () = out_of_patience => Ended::Dropped,
+    }
+}
+
+/// Notes for each time that a thread is inside the handler since when it is.
+async fn noted<T>(handler: impl Future<Output = T>, job: &RunningJob) -> T {
+    let mut handler = std::pin::pin!(handler);
+    std::future::poll_fn(|cx| {
+        job.on_thread(Some(BootInstant::now()));
+        let polled = handler.as_mut().poll(cx);
+        job.on_thread(None);
+        polled
+    })
+    .await
+}
+
+/// Settles the leases of handlers that were asked to stop and block their threads instead; runs until
+/// it is aborted. Their slots stay taken, as their threads are.
+pub(crate) async fn end_overdue(shared: Arc<Shared>, settlements: mpsc::Sender<Finished>) {
+    loop {
+        tokio::time::sleep(OVERDUE / 4).await;
+        for finished in shared.registry.end_overdue(&shared.rules, OVERDUE) {
+            let job = &finished.job;
+            tracing::error!(
+                job = %job.key.job_id, token = %job.key.token, kind = job.kind.spec.name,
+                outcome = finished.settlement.outcome().as_str(),
+                "a handler blocks its thread and does not stop; settling without it"
+            );
+            drop(settlements.send(finished).await);
+        }
     }
 }
 

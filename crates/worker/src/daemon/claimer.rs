@@ -1,23 +1,27 @@
 //! The claim loop: takes dead leases first, then fresh jobs, whenever there is room and reason.
 //!
 //! **Invariant.** A claim that was sent is waited for: the leases that it returns are either run or
-//! handed back, also when the worker is ending.
+//! handed back, also when the worker is ending. What a claim took whose answer was lost is looked for
+//! and handed back, without an attempt spent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leasectl_core::database::DatabaseError;
+use leasectl_core::database::{Client, DatabaseError};
 use leasectl_core::kind::Lane;
-use leasectl_core::lease::{ClaimCursor, ClaimRequest, Lease, Reclaimed, claim_onward, reclaim};
+use leasectl_core::lease::{
+    ClaimCursor, ClaimRequest, Lease, Reclaimed, claim_onward, reclaim, settle, unheard,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::attempt;
 use super::liveness::Stops;
-use super::outage::Outage;
+use super::outage::{Outage, chain};
 use super::pacing::{Pacing, Room, Step};
 use super::running::{Finished, RunningJob};
 use super::shared::Shared;
+use super::unheard::Unheard;
 use super::verdict::Verdict;
 
 /// The claim loop's state.
@@ -28,6 +32,7 @@ pub(crate) struct Claimer {
     /// Rewound with every look for dead leases, so that more urgent newcomers wait for one poll
     /// at most.
     cursor: ClaimCursor,
+    unheard: Unheard,
     outage: Outage,
     /// Told when the recovery pass is over and the first claim was answered.
     ready: Option<oneshot::Sender<()>>,
@@ -54,11 +59,13 @@ impl Claimer {
         let outage = shared
             .outages
             .watch("claim", settings.poll_interval.mul_f64(2.0));
+        let unheard = Unheard::new(settings.answer_timeout, settings.poll_interval);
         Self {
             shared,
             settlements,
             pacing,
             cursor: ClaimCursor::default(),
+            unheard,
             outage,
             ready: Some(ready),
         }
@@ -74,7 +81,7 @@ impl Claimer {
         loop {
             let round = tokio::select! {
                 biased;
-                () = shutdown.requested() => return,
+                () = shutdown.requested() => break,
                 round = self.next_permitted_round() => round,
             };
             let Err(error) = self.carry_out(&round).await else {
@@ -86,9 +93,24 @@ impl Claimer {
             }
             let delay = self.outage.failed(&error);
             tokio::select! {
-                () = shutdown.requested() => return,
+                () = shutdown.requested() => break,
                 () = tokio::time::sleep(delay) => {}
             }
+        }
+        self.hand_back_unheard().await;
+    }
+
+    /// The last look for what this worker was given and never heard of.
+    async fn hand_back_unheard(&mut self) {
+        if self.unheard.wanted().is_none() {
+            return;
+        }
+        let handed_back = async {
+            let client = self.shared.database.client().await?;
+            self.look_for_unheard(&client).await
+        };
+        if let Err(error) = handed_back.await {
+            tracing::debug!(error = chain(&error), "no last look for unheard leases");
         }
     }
 
@@ -96,8 +118,9 @@ impl Claimer {
     async fn next_permitted_round(&mut self) -> Round {
         loop {
             self.shared.liveness.may_claim().await;
+            self.shared.vigil.well().await;
             let round = self.next_round().await;
-            if self.shared.liveness.phase().may_claim() {
+            if self.shared.liveness.phase().may_claim() && self.shared.vigil.is_well() {
                 return round;
             }
         }
@@ -119,6 +142,12 @@ impl Claimer {
             };
             match self.pacing.step(Instant::now(), room, rand::random()) {
                 Step::Round { reclaim, asks } => return Round { reclaim, asks },
+                Step::WaitUntil(_) if self.unheard.is_due(Instant::now()) => {
+                    return Round {
+                        reclaim: false,
+                        asks: Vec::new(),
+                    };
+                }
                 Step::WaitUntil(moment) => tokio::select! {
                     () = self.shared.hints.given() => {}
                     () = slots.freed() => {}
@@ -135,6 +164,12 @@ impl Claimer {
         let kinds = shared.kinds.names();
         let mut asks = round.asks.clone();
         let stops = shared.liveness.stops();
+        if self.unheard.is_due(Instant::now()) {
+            match self.look_for_unheard(&client).await {
+                Err(DatabaseError::NoAnswer) => return Err(shared.database.give_up(client)),
+                looked => looked?,
+            }
+        }
         if round.reclaim {
             self.cursor.rewind();
             let request = ClaimRequest {
@@ -143,8 +178,12 @@ impl Claimer {
             };
             let answer = shared.answer(reclaim(&client, owner, lease, &request));
             let Some(reclaimed) = answer.await else {
+                self.unheard.suspect(Instant::now());
                 return Err(shared.database.give_up(client));
             };
+            if reclaimed.is_err() {
+                self.unheard.suspect(Instant::now());
+            }
             self.took_over(&mut asks, reclaimed?, stops);
         }
         if !asks.is_empty() {
@@ -155,7 +194,11 @@ impl Claimer {
             };
             let claiming = claim_onward(&client, owner, lease, &request, &mut self.cursor);
             let claimed = shared.answer(claiming).await;
+            if self.cursor.take_cut_short() || !matches!(claimed, Some(Ok(_))) {
+                self.unheard.suspect(Instant::now());
+            }
             let leases = shared.heard(client, claimed)?;
+            self.unheard.heard(&leases);
             for (lane, asked) in &asks {
                 let got = leases
                     .iter()
@@ -167,6 +210,33 @@ impl Claimer {
             self.start(leases, stops);
         }
         self.tell_ready();
+        Ok(())
+    }
+
+    /// Hands back what the database says that this worker holds and that it never heard of. No claim
+    /// is under way meanwhile: only this loop claims.
+    async fn look_for_unheard(&mut self, client: &Client) -> Result<(), DatabaseError> {
+        let Some((since, heard)) = self.unheard.wanted() else {
+            return Ok(());
+        };
+        let owner = &self.shared.settings.owner;
+        let released = async {
+            let releases = unheard(client, owner, since, heard).await?;
+            settle(client, &releases).await?;
+            Ok(releases)
+        };
+        let no_answer = || Err(DatabaseError::NoAnswer);
+        let released = self.shared.answer(released).await;
+        for lease in &released.unwrap_or_else(no_answer)? {
+            tracing::warn!(
+                job = %lease.key().job_id, token = %lease.key().token, kind = lease.kind,
+                "handed back a lease whose claim was never answered"
+            );
+            if let Some(kind) = self.shared.kinds.get(&lease.kind) {
+                kind.metrics.settled(lease.outcome().as_str());
+            }
+        }
+        self.unheard.looked(Instant::now());
         Ok(())
     }
 
@@ -184,6 +254,8 @@ impl Claimer {
         reclaimed: Vec<Reclaimed>,
         stops: Stops,
     ) {
+        self.unheard
+            .heard(reclaimed.iter().map(|taken| &taken.lease));
         let mut took_all_room = false;
         for (lane, free) in asks.iter_mut() {
             let taken = reclaimed
@@ -264,7 +336,8 @@ impl Claimer {
                 });
             } else {
                 let attempt = attempt::run(Arc::clone(shared), job, settlements, slot);
-                shared.attempts.spawn(attempt);
+                let threads = shared.handler_threads.handle();
+                shared.attempts.spawn_on(attempt, threads);
             }
         }
     }

@@ -1,18 +1,17 @@
 //! Proves that this worker lives, on a thread, a runtime and a connection of its own.
 //!
-//! A handler that keeps every thread of the main runtime busy, or an exhausted pool, must not look
-//! like death. One statement beats for every lease; what does not come back is lost, and its
+//! Threads that handlers keep, or an exhausted pool, must not look like death. One statement beats for every lease; what does not come back is lost, and its
 //! handler is stopped at once. A beat that gets no answer is repeated until the trust window ends,
 //! and then, whatever the database would say, the handlers are stopped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use leasectl_core::database::{Client, Database, DatabaseError};
-use leasectl_core::lease::{Beat, BeatReply, heartbeat};
+use leasectl_core::lease::{Beat, BeatReply, LeaseKey, heartbeat, still_held};
 use leasectl_core::time::BootInstant;
 use leasectl_core::worker;
 use metrics::Histogram;
@@ -25,12 +24,17 @@ use super::outage::Outage;
 use super::running::RunningJob;
 use super::shared::Shared;
 use super::verdict::StopReason;
+use super::vigil;
 
 /// How often progress that handlers reported goes out between two heartbeats.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the end waits for a beat that is under way.
 const LAST_BEAT: Duration = Duration::from_millis(500);
+
+/// When this thread comes later than that, or than a quarter of the trust window, the process stood
+/// still: it was stopped, the host was suspended, or too busy to be trusted.
+const STOOD_STILL: Duration = Duration::from_secs(2);
 
 /// The thread that beats.
 pub(crate) struct HeartbeatThread {
@@ -58,6 +62,7 @@ impl HeartbeatThread {
                     tokio::select! {
                         () = heart.beat(&told_to_end) => {}
                         () = watch_trust(&shared) => {}
+                        () = vigil::keep(&shared) => {}
                     }
                 });
             })?;
@@ -90,6 +95,9 @@ struct Tick {
 struct Heart {
     shared: Arc<Shared>,
     database: Database,
+    /// Leases that the last full beat did not renew because somebody else had their rows locked; they
+    /// are beaten for at every round until they are renewed or lost.
+    locked: HashSet<LeaseKey>,
     outage: Outage,
     seconds: Histogram,
 }
@@ -101,6 +109,7 @@ impl Heart {
         Self {
             shared,
             database,
+            locked: HashSet::new(),
             outage,
             seconds: heartbeat_seconds(),
         }
@@ -143,7 +152,7 @@ impl Heart {
 
     /// One round trip: for every lease, or only for those with news. A connection that gives no
     /// answer is given up, so that the next beat tries another one.
-    async fn beat_in_time(&self, is_full: bool) -> Result<(), DatabaseError> {
+    async fn beat_in_time(&mut self, is_full: bool) -> Result<(), DatabaseError> {
         let tick = self.tick(is_full);
         if !is_full && tick.jobs.is_empty() {
             return Ok(());
@@ -161,17 +170,26 @@ impl Heart {
     }
 
     async fn beat_over(
-        &self,
+        &mut self,
         client: &Client,
         tick: &Tick,
         is_full: bool,
     ) -> Result<(), DatabaseError> {
-        let settings = &self.shared.settings;
+        let shared = Arc::clone(&self.shared);
+        let settings = &shared.settings;
         if !tick.jobs.is_empty() {
             let sent = BootInstant::now();
             let replies = heartbeat(client, &settings.owner, &settings.lease, &tick.beats).await?;
             self.seconds.record(sent.elapsed());
-            self.take_replies(sent, tick, &replies);
+            let missing = self.take_replies(sent, tick, &replies);
+            if is_full {
+                self.locked.clear();
+            }
+            if !missing.is_empty() {
+                let held = still_held(client, &settings.owner, &missing).await?;
+                self.locked.extend(&held);
+                self.lost(tick, &missing);
+            }
         }
         if is_full {
             let draining = self.shared.shutdown.is_requested();
@@ -206,7 +224,7 @@ impl Heart {
                     beat.message = unsent.message;
                     version = unsent.version;
                 }
-                None if is_full => {}
+                None if is_full || self.locked.contains(&job.key) => {}
                 None => continue,
             }
             tick.jobs.push((job, version));
@@ -215,12 +233,19 @@ impl Heart {
         tick
     }
 
-    /// Renews what came back and stops the handlers of what did not.
-    fn take_replies(&self, sent: BootInstant, tick: &Tick, replies: &[BeatReply]) {
+    /// Renews what came back; answers what did not.
+    fn take_replies(
+        &mut self,
+        sent: BootInstant,
+        tick: &Tick,
+        replies: &[BeatReply],
+    ) -> Vec<LeaseKey> {
         let replies: HashMap<_, _> = replies.iter().map(|reply| (reply.key, reply)).collect();
+        let mut missing = Vec::new();
         for ((job, version), beat) in tick.jobs.iter().zip(&tick.beats) {
+            self.locked.remove(&job.key);
             let Some(reply) = replies.get(&job.key) else {
-                self.lost(job);
+                missing.push(job.key);
                 continue;
             };
             job.renewed(sent, beat.advanced);
@@ -229,33 +254,53 @@ impl Heart {
                 tracing::info!(job = %job.key.job_id, "cancel requested; stopping the handler");
             }
         }
+        missing
     }
 
-    /// A lease did not come back. When its settlement is under way that is no news.
-    fn lost(&self, job: &RunningJob) {
-        if job.is_held() && job.stop(StopReason::LeaseLost) {
-            job.kind.metrics.lost.increment(1);
-            tracing::warn!(
-                job = %job.key.job_id, token = %job.key.token, kind = job.kind.spec.name,
-                owner = %self.shared.settings.owner, "lease lost; stopping the handler"
-            );
+    /// Stops the handlers of leases that did not come back and are not merely locked. When a
+    /// settlement is under way that is no news.
+    fn lost(&self, tick: &Tick, missing: &[LeaseKey]) {
+        let lost: HashSet<_> = missing
+            .iter()
+            .filter(|key| !self.locked.contains(key))
+            .collect();
+        for (job, _) in tick.jobs.iter().filter(|(job, _)| lost.contains(&job.key)) {
+            if job.is_held() && job.stop(StopReason::LeaseLost) {
+                job.kind.metrics.lost.increment(1);
+                tracing::warn!(
+                    job = %job.key.job_id, token = %job.key.token, kind = job.kind.spec.name,
+                    owner = %self.shared.settings.owner, "lease lost; stopping the handler"
+                );
+            }
         }
     }
 }
 
 /// Stops handlers whose trust window, or whose patience for progress, has ended.
 async fn watch_trust(shared: &Shared) {
+    let longest_pause = shared.rules.check_every() + STOOD_STILL.max(shared.rules.window() / 4);
+    let mut looked = BootInstant::now();
+    let mut stood_still = None;
     loop {
         tokio::time::sleep(shared.rules.check_every()).await;
-        for (job, reason) in shared
+        let now = BootInstant::now();
+        if now.since(looked) > longest_pause {
+            tracing::warn!(
+                seconds = now.since(looked).as_secs_f64(),
+                "this process stood still"
+            );
+            stood_still = Some(now);
+        }
+        looked = now;
+        let stopped = shared
             .registry
-            .stop_untrusted(BootInstant::now(), &shared.rules)
-        {
+            .stop_untrusted(now, &shared.rules, stood_still);
+        for (job, reason) in stopped {
             tracing::warn!(
                 job = %job.key.job_id, token = %job.key.token, kind = job.kind.spec.name,
                 reason = reason.as_str(), "stopping the handler"
             );
-            if reason == StopReason::TrustEnded {
+            if reason.ends_trust() {
                 job.kind.metrics.lost.increment(1);
             }
         }

@@ -9,6 +9,7 @@ mod attempt;
 mod backoff;
 mod claimer;
 mod handler;
+mod handler_threads;
 mod heartbeat;
 mod hints;
 mod listener;
@@ -29,7 +30,9 @@ mod slots;
 mod supervisor;
 mod systemd;
 mod trust;
+mod unheard;
 mod verdict;
+mod vigil;
 
 pub use self::handler::{Handler, Handlers, JobContext};
 pub use self::progress::ProgressReporter;

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use leasectl_core::database::Database;
 use leasectl_core::ids::JobId;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::handler::{JobContext, ServedKind};
 use super::progress::{ProgressCell, ProgressReporter};
 use super::trust::{self, Trust, TrustRules};
-use super::verdict::{StopReason, Verdict};
+use super::verdict::{Ended, StopReason, Verdict, verdict};
 
 /// One job that this worker holds the lease of.
 pub(crate) struct RunningJob {
@@ -31,7 +32,9 @@ pub(crate) struct RunningJob {
     lease: Mutex<Option<Lease>>,
     trust: Mutex<Trust>,
     stop: CancellationToken,
-    stop_reason: OnceLock<StopReason>,
+    stop_asked: OnceLock<(StopReason, BootInstant)>,
+    /// Since when a thread is inside the handler: it gives the thread back at its next await.
+    on_thread_since: Mutex<Option<BootInstant>>,
 }
 
 impl fmt::Debug for RunningJob {
@@ -59,7 +62,8 @@ impl RunningJob {
             trust: Mutex::new(Trust::from_claim(lease.trusted_from())),
             lease: Mutex::new(Some(lease)),
             stop: CancellationToken::new(),
-            stop_reason: OnceLock::new(),
+            stop_asked: OnceLock::new(),
+            on_thread_since: Mutex::new(None),
         })
     }
 
@@ -79,7 +83,7 @@ impl RunningJob {
 
     /// Asks the handler to stop. Answers whether this was the first reason to.
     pub(crate) fn stop(&self, reason: StopReason) -> bool {
-        let is_first = self.stop_reason.set(reason).is_ok();
+        let is_first = self.stop_asked.set((reason, BootInstant::now())).is_ok();
         self.stop.cancel();
         is_first
     }
@@ -93,7 +97,17 @@ impl RunningJob {
 
     /// Why the handler was asked to stop, if it was.
     pub(crate) fn stop_reason(&self) -> Option<StopReason> {
-        self.stop_reason.get().copied()
+        self.stop_asked.get().map(|(reason, _)| *reason)
+    }
+
+    /// A thread enters the handler, or comes out of it.
+    pub(crate) fn on_thread(&self, since: Option<BootInstant>) {
+        *locked(&self.on_thread_since) = since;
+    }
+
+    /// For how long the handler has kept its thread without giving it back.
+    pub(crate) fn keeps_thread_for(&self) -> Duration {
+        locked(&self.on_thread_since).map_or(Duration::ZERO, BootInstant::elapsed)
     }
 
     /// Whether the lease was not taken to settle it yet.
@@ -184,25 +198,53 @@ impl Registry {
         }
     }
 
-    /// Takes every lease that nobody took yet and hands it back.
-    pub(crate) fn release_all(&self) -> Vec<Finished> {
-        self.snapshot()
-            .iter()
-            .filter(|job| !job.stop_reason().is_some_and(StopReason::ends_trust))
-            .filter_map(|job| job.end(Verdict::Release))
-            .collect()
+    /// Takes every lease that nobody took yet, as if its handler had been dropped now; mostly that
+    /// hands it back.
+    pub(crate) fn end_all(&self) -> Vec<Finished> {
+        self.end_undone(&self.snapshot())
     }
 
-    /// Stops the handlers whose windows have ended; answers which and why.
+    /// Takes the leases of handlers that were asked to stop and are not even dropped `slack` after
+    /// their grace: they keep the thread on which that would happen.
+    pub(crate) fn end_overdue(&self, rules: &TrustRules, slack: Duration) -> Vec<Finished> {
+        let is_overdue = |job: &Arc<RunningJob>| {
+            let asked = job.stop_asked.get();
+            asked.is_some_and(|(reason, at)| at.elapsed() > rules.grace(*reason) + slack)
+        };
+        let mut overdue = self.snapshot();
+        overdue.retain(|job| job.is_held() && is_overdue(job));
+        self.end_undone(&overdue)
+    }
+
+    /// Takes the leases of jobs whose handlers have not ended; those that may not be settled are
+    /// forgotten.
+    fn end_undone(&self, jobs: &[Arc<RunningJob>]) -> Vec<Finished> {
+        let mut finished = Vec::new();
+        for job in jobs.iter().filter(|job| job.is_held()) {
+            let verdict = verdict(Ended::Dropped, job.stop_reason());
+            let is_over = verdict == Verdict::Abandon;
+            finished.extend(job.end(verdict));
+            if is_over {
+                self.remove([&job.key]);
+            }
+        }
+        finished
+    }
+
+    /// Stops the handlers whose windows have ended; answers which and why. `stood_still` is when
+    /// this process was last found to have stood still.
     pub(crate) fn stop_untrusted(
         &self,
         now: BootInstant,
         rules: &TrustRules,
+        stood_still: Option<BootInstant>,
     ) -> Vec<(Arc<RunningJob>, StopReason)> {
         let mut stopped = Vec::new();
         for job in self.snapshot() {
+            let slept = stood_still.is_some_and(|at| locked(&job.trust).is_older_than(at));
             let reason = match job.trust_verdict(now, rules) {
                 trust::Verdict::Trusted => continue,
+                trust::Verdict::TrustEnded if slept => StopReason::StoodStill,
                 trust::Verdict::TrustEnded => StopReason::TrustEnded,
                 trust::Verdict::NoProgress => StopReason::NoProgress,
             };

@@ -74,6 +74,9 @@ pub struct WorkerSettings {
     pub drain_timeout: Duration,
     /// How long a handler that was asked to stop may take before it is dropped.
     pub stop_grace: Duration,
+    /// How long the handlers' threads, or the worker's own, may show no sign of life before that is
+    /// reported and nothing more is claimed.
+    pub blocked_after: Duration,
     /// How long finished jobs are kept.
     pub retention: Duration,
     /// How long an answer of the database is waited for before its connection is given up; longer
@@ -95,6 +98,7 @@ impl WorkerSettings {
             poll_interval: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(30),
             stop_grace: Duration::from_secs(5),
+            blocked_after: Duration::from_secs(5),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
             answer_timeout: Duration::from_secs(40),
             pipeline: Pipeline::default(),

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::outage::{Outage, chain};
 use super::running::{Finished, RunningJob};
 use super::shared::Shared;
+use super::verdict::StopReason;
 
 /// How often a statement that the server refuses, rather than cannot answer, is repeated.
 const MAX_REFUSALS: u32 = 5;
@@ -134,6 +135,13 @@ impl Settler {
             match settled {
                 Settled::Applied { .. } | Settled::AlreadyApplied => {
                     job.kind.metrics.settled(outcome);
+                }
+                // Its handler was stopped for it: no news, and counted then.
+                Settled::LeaseLost if job.stop_reason().is_some_and(StopReason::ends_trust) => {
+                    tracing::info!(
+                        job = %job.key.job_id, token = %job.key.token, outcome,
+                        "others took the lease over meanwhile"
+                    );
                 }
                 Settled::LeaseLost => {
                     job.kind.metrics.lost.increment(1);

@@ -1,6 +1,7 @@
 //! What the loops of one worker share.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
 use leasectl_core::database::{Client, Database, DatabaseError};
@@ -8,6 +9,7 @@ use leasectl_core::worker::WorkerRecord;
 use tokio_util::task::TaskTracker;
 
 use super::handler::{Handlers, ServedKinds};
+use super::handler_threads::HandlerThreads;
 use super::hints::Hints;
 use super::liveness::LivenessBoard;
 use super::outage::OutageBoard;
@@ -16,6 +18,7 @@ use super::settings::WorkerSettings;
 use super::shutdown::Shutdown;
 use super::slots::Slots;
 use super::trust::TrustRules;
+use super::vigil::Vigil;
 
 /// What the loops of one worker share.
 pub(crate) struct Shared {
@@ -31,8 +34,11 @@ pub(crate) struct Shared {
     pub(crate) liveness: LivenessBoard,
     pub(crate) rules: TrustRules,
     pub(crate) shutdown: Shutdown,
+    pub(crate) vigil: Arc<Vigil>,
     /// The tasks that run handlers.
     pub(crate) attempts: TaskTracker,
+    /// What those tasks run on.
+    pub(crate) handler_threads: HandlerThreads,
 }
 
 impl Shared {
@@ -41,7 +47,7 @@ impl Shared {
         database: Database,
         handlers: &Handlers,
         shutdown: Shutdown,
-    ) -> Arc<Self> {
+    ) -> io::Result<Arc<Self>> {
         let kinds = handlers.served(|lane| settings.concurrency.of(lane) > 0);
         let slots = Arc::new(Slots::new(settings.concurrency, |lane| kinds.serve(lane)));
         let rules = TrustRules::new(&settings.lease, settings.stop_grace);
@@ -55,7 +61,8 @@ impl Shared {
             settings: settings.lease,
             death_grace: settings.death_grace,
         };
-        Arc::new(Self {
+        let vigil = Vigil::new(settings.blocked_after, settings.lease.stale_after());
+        Ok(Arc::new(Self {
             record,
             database,
             kinds,
@@ -67,8 +74,10 @@ impl Shared {
             rules,
             shutdown,
             settings,
+            vigil: Arc::new(vigil),
             attempts: TaskTracker::new(),
-        })
+            handler_threads: HandlerThreads::start()?,
+        }))
     }
 
     /// Waits for the database's answer over that connection, but not for ever: a server ends its

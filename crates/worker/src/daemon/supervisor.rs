@@ -24,7 +24,7 @@ use super::settler::Settler;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
 use super::verdict::StopReason;
-use super::{listener, liveness, maintenance, systemd};
+use super::{attempt, listener, liveness, maintenance, systemd};
 
 /// How long an end without waiting may take to hand leases back.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -34,9 +34,10 @@ const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 /// How long the first try to hold the liveness lock is waited for.
 const FIRST_LOCK: Duration = Duration::from_secs(5);
 
-/// The parts without which no lease may be held.
+/// The parts without which no lease may be held, and no handler waited for.
 const HEARTBEAT: &str = "heartbeat";
 const LIVENESS: &str = "liveness session";
+const HANDLERS: &str = "supply of threads for handlers";
 
 /// A worker could not start, or one of its parts broke.
 #[derive(Debug, Error)]
@@ -47,6 +48,9 @@ pub enum DaemonError {
     /// The database refuses the worker.
     #[error("the database refuses to register the worker; is the schema up to date?")]
     Register(#[source] DatabaseError),
+    /// The threads for handlers cannot be started.
+    #[error("cannot start the threads for handlers")]
+    StartHandlers(#[source] io::Error),
     /// The heartbeat thread cannot be started.
     #[error("cannot start the heartbeat thread")]
     StartHeartbeat(#[source] io::Error),
@@ -73,7 +77,10 @@ pub async fn run(
     handlers: Handlers,
     shutdown: Shutdown,
 ) -> Result<(), DaemonError> {
-    let shared = Shared::new(settings, database, &handlers, shutdown);
+    // Handlers use the pool too, and may block the threads on which they do.
+    database.drive_here();
+    let shared =
+        Shared::new(settings, database, &handlers, shutdown).map_err(DaemonError::StartHandlers)?;
     let liveness = hold_lock(&shared, &direct).await?;
     if !register(&shared).await? {
         return Ok(());
@@ -83,8 +90,9 @@ pub async fn run(
     // Whatever broke, the leases are handed back.
     if let Some(part) = broken {
         supervisor.shared.shutdown.request();
-        if part == HEARTBEAT || part == LIVENESS {
-            // Nothing keeps the leases or watches over trust any more: no handler may be waited for.
+        if [HEARTBEAT, LIVENESS, HANDLERS].contains(&part) {
+            // Nothing keeps the leases or watches over trust any more, or no handler can get on: none
+            // may be waited for.
             supervisor.shared.shutdown.request();
         }
     }
@@ -173,7 +181,17 @@ impl Supervisor {
         others.spawn(maintenance::sweep(Arc::clone(&shared)));
         others.spawn(maintenance::schedule(Arc::clone(&shared)));
         others.spawn(maintenance::keep_history(Arc::clone(&shared)));
-        others.spawn(systemd::feed_watchdog());
+        let vigil = &shared.vigil;
+        others.spawn(systemd::feed_watchdog(Arc::clone(vigil)));
+        let (counts_here, counts_there) = (Arc::clone(vigil), Arc::clone(vigil));
+        others.spawn(async move { counts_here.count_main().await });
+        // Not one of the others: threads that handlers block would not let it end.
+        let threads = shared.handler_threads.handle();
+        drop(threads.spawn(async move { counts_there.count_handlers().await }));
+        others.spawn(attempt::end_overdue(
+            Arc::clone(&shared),
+            settlements.clone(),
+        ));
         let (tell_ready, ready) = oneshot::channel();
         let claimer = Claimer::new(Arc::clone(&shared), settlements.clone(), tell_ready);
         let claimer = tokio::spawn(claimer.run());
@@ -207,6 +225,7 @@ impl Supervisor {
                 }
                 () = self.heartbeat.ended() => break HEARTBEAT,
                 () = ended(&mut self.liveness) => break LIVENESS,
+                () = self.shared.vigil.given_up() => break HANDLERS,
                 _ = &mut self.claimer => break "claim loop",
                 Some(_) = self.settlers.join_next() => break "settling",
                 Some(_) = self.others.join_next() => break "maintenance",
@@ -281,7 +300,7 @@ impl Supervisor {
         shared.registry.stop_all(StopReason::Drain);
         let settlements = self.settlements.clone();
         let hand_back = async {
-            for released in shared.registry.release_all() {
+            for released in shared.registry.end_all() {
                 drop(settlements.send(released).await);
             }
             // Every attempt that ended handed its settlement to the channel before.

@@ -1,6 +1,10 @@
 //! Tells systemd, where it is there, that the worker is ready, alive and stopping.
 
+use std::sync::Arc;
+
 use sd_notify::NotifyState;
+
+use super::vigil::Vigil;
 
 /// The worker can claim.
 pub(crate) fn ready() {
@@ -12,13 +16,15 @@ pub(crate) fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Feeds the watchdog from the runtime that runs the handlers, for as long as that one lives.
-pub(crate) async fn feed_watchdog() {
+/// Feeds the watchdog for as long as the worker's own threads run, and handlers can.
+pub(crate) async fn feed_watchdog(vigil: Arc<Vigil>) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
     loop {
-        tell(NotifyState::Watchdog);
+        if vigil.is_well() {
+            tell(NotifyState::Watchdog);
+        }
         tokio::time::sleep(limit / 3).await;
     }
 }

@@ -50,11 +50,12 @@ impl TrustRules {
     /// How long a handler that was asked to stop may take before it is dropped.
     pub(crate) fn grace(&self, reason: StopReason) -> Duration {
         match reason {
-            StopReason::LeaseLost | StopReason::TrustEnded | StopReason::LivenessLost => {
-                self.grace_without_trust
-            }
+            StopReason::LeaseLost
+            | StopReason::TrustEnded
+            | StopReason::StoodStill
+            | StopReason::LivenessLost => self.grace_without_trust,
             StopReason::NoProgress => self.grace_at_expiry,
-            StopReason::CancelRequested | StopReason::Drain => self.grace,
+            StopReason::CancelRequested | StopReason::KeptThread | StopReason::Drain => self.grace,
         }
     }
 
@@ -102,6 +103,11 @@ impl Trust {
         if with_progress {
             self.progress_sent = self.progress_sent.max(sent);
         }
+    }
+
+    /// Whether nothing was heard since that moment, counted from the sending.
+    pub(crate) fn is_older_than(&self, moment: BootInstant) -> bool {
+        self.beat_sent < moment
     }
 
     /// What the windows say at `now`.

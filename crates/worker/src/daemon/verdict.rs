@@ -10,22 +10,26 @@ pub(crate) enum StopReason {
     LeaseLost,
     /// Nothing was heard from the database for too long.
     TrustEnded,
+    /// The same, and this process itself stood still meanwhile.
+    StoodStill,
     /// The lock by which others see that this worker lives was lost and not held again in time.
     LivenessLost,
     /// Somebody cancelled the job.
     CancelRequested,
     /// The handler did not get anywhere until its lease expired.
     NoProgress,
+    /// The handler kept its thread, as every other thread was kept, until the worker was given up.
+    KeptThread,
     /// The worker is ending.
     Drain,
 }
 
 impl StopReason {
-    /// Whether the lease is, or may be, somebody else's: nothing may be settled any more.
+    /// Whether the lease is, or may be, somebody else's: it is not beaten for any more.
     pub(crate) fn ends_trust(self) -> bool {
         match self {
-            Self::LeaseLost | Self::TrustEnded | Self::LivenessLost => true,
-            Self::CancelRequested | Self::NoProgress | Self::Drain => false,
+            Self::LeaseLost | Self::TrustEnded | Self::StoodStill | Self::LivenessLost => true,
+            Self::CancelRequested | Self::NoProgress | Self::KeptThread | Self::Drain => false,
         }
     }
 
@@ -34,9 +38,11 @@ impl StopReason {
         match self {
             Self::LeaseLost => "lease lost",
             Self::TrustEnded => "no answer from the database within the trust window",
+            Self::StoodStill => "the process stood still for longer than the trust window",
             Self::LivenessLost => "the liveness lock was not held again within the death grace",
             Self::CancelRequested => "cancel requested",
             Self::NoProgress => "no progress until the lease expired",
+            Self::KeptThread => "the handler blocks its thread",
             Self::Drain => "the worker is ending",
         }
     }
@@ -64,14 +70,21 @@ pub(crate) enum Verdict {
     Cancel,
     /// Hand it back without spending an attempt.
     Release,
-    /// Change nothing: the lease is, or may be, somebody else's.
+    /// Change nothing: the lease is somebody else's, or its loss is to be counted as a crash.
     Abandon,
 }
 
 /// Decides what to do with the lease.
+///
+/// A lease that is merely not trusted any more is settled all the same: the statement is fenced by
+/// owner and token, so it changes nothing once somebody else has taken over, and until then an
+/// outage costs the job no attempt. That holds for a handler that was dropped and may still run on
+/// some thread too: what it writes meets the fence. Where this process stood still, though, the
+/// handler may be why, as when it makes the machine swap, and a job must not do that for ever:
+/// such a lease is left to be taken over, which counts.
 pub(crate) fn verdict(ended: Ended, stop: Option<StopReason>) -> Verdict {
     match (stop, ended) {
-        (Some(stop), _) if stop.ends_trust() => Verdict::Abandon,
+        (Some(StopReason::LeaseLost | StopReason::StoodStill), _) => Verdict::Abandon,
         // Work that was done is done, whoever asked to stop meanwhile.
         (_, Ended::Returned(Ok(result))) => Verdict::Complete(result),
         (_, Ended::Returned(Err(error))) if error.code == ErrorCode::LeaseLost => Verdict::Abandon,
@@ -79,6 +92,10 @@ pub(crate) fn verdict(ended: Ended, stop: Option<StopReason>) -> Verdict {
         (Some(StopReason::NoProgress), _) => Verdict::Fail(JobError::retryable(
             ErrorCode::NoProgress,
             "the handler made no progress until the lease expired",
+        )),
+        (Some(StopReason::KeptThread), _) => Verdict::Fail(JobError::retryable(
+            ErrorCode::NoProgress,
+            "the handler blocked its thread, until its worker had none left",
         )),
         (Some(_), _) | (None, Ended::Dropped) => Verdict::Release,
         (None, Ended::Returned(Err(error))) => Verdict::Fail(error),
@@ -122,12 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_trusted_lease_nothing_is_settled() {
-        for stop in [
-            StopReason::LeaseLost,
-            StopReason::TrustEnded,
-            StopReason::LivenessLost,
-        ] {
+    fn a_lease_that_is_lost_or_must_count_as_a_crash_is_left_alone() {
+        for stop in [StopReason::LeaseLost, StopReason::StoodStill] {
             assert_eq!(verdict(failed(), Some(stop)), Verdict::Abandon);
             assert_eq!(
                 verdict(Ended::Returned(Ok(json!({}))), Some(stop)),
@@ -154,10 +167,20 @@ mod tests {
                 Verdict::Cancel
             );
             assert_eq!(verdict(ended(), Some(StopReason::Drain)), Verdict::Release);
-            let Verdict::Fail(error) = verdict(ended(), Some(StopReason::NoProgress)) else {
-                panic!("not failed")
-            };
-            assert_eq!(error.code, ErrorCode::NoProgress);
+            for stop in [StopReason::NoProgress, StopReason::KeptThread] {
+                let Verdict::Fail(error) = verdict(ended(), Some(stop)) else {
+                    panic!("not failed")
+                };
+                assert_eq!(error.code, ErrorCode::NoProgress);
+            }
+        }
+    }
+
+    #[test]
+    fn an_outage_spends_no_attempt() {
+        for stop in [StopReason::TrustEnded, StopReason::LivenessLost] {
+            assert_eq!(verdict(failed(), Some(stop)), Verdict::Release);
+            assert_eq!(verdict(Ended::Dropped, Some(stop)), Verdict::Release);
         }
     }
 
@@ -167,6 +190,8 @@ mod tests {
             StopReason::CancelRequested,
             StopReason::Drain,
             StopReason::NoProgress,
+            StopReason::TrustEnded,
+            StopReason::LivenessLost,
         ] {
             let done = Ended::Returned(Ok(json!({})));
             assert_eq!(verdict(done, Some(stop)), Verdict::Complete(json!({})));

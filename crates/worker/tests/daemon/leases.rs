@@ -234,3 +234,46 @@ async fn leave_behind(world: &World) {
     worker.drain().await;
     assert_eq!(world.age_leases().await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_locked_from_outside_costs_no_other_lease_its_beat() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    let jobs = world.jobs(4).await;
+    let worker = world
+        .worker([gate.handler(WORK)])
+        .lease_ms(100, 25_000, 60_000)
+        .start();
+    until("the handlers run", || gate.entered() == 4).await;
+    // What an operator forgets in an open psql.
+    let mut psql = world.database.client().await.expect("a connection");
+    let open = psql.transaction().await.expect("begun");
+    let lock = "select from leasectl.job where id = $1 for update";
+    open.execute(lock, &[&jobs[0].as_uuid()])
+        .await
+        .expect("locked");
+    let beaten_at = async |id| world.view(id).await.lease.expect("a lease").heartbeat_at;
+    let locked_since = beaten_at(jobs[0]).await;
+    for id in &jobs[1..] {
+        world
+            .until_job(*id, "ten more beats", |job| {
+                let lease = job.lease.as_ref().expect("a lease");
+                locked_since.until(lease.heartbeat_at) > Duration::from_secs(1)
+            })
+            .await;
+    }
+    assert_eq!(beaten_at(jobs[0]).await, locked_since);
+    open.rollback().await.expect("rolled back");
+    // Nobody was told to stop, and the locked lease is beaten for again.
+    world
+        .until_job(jobs[0], "a beat after the lock", |job| {
+            job.lease.as_ref().expect("a lease").heartbeat_at > locked_since
+        })
+        .await;
+    gate.open();
+    for id in &jobs {
+        let done = world.until_state(*id, PublicState::Completed).await;
+        assert_eq!((done.attempt, done.attempts.len()), (1, 1));
+    }
+    worker.drain().await;
+}

@@ -281,6 +281,14 @@ impl Worker {
         ended.expect("no panic").expect("no error");
     }
 
+    /// Waits until the worker has ended because a part of it broke; answers how it says so.
+    pub(crate) async fn broken(self) -> String {
+        let ended = tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it ends");
+        ended.expect("no panic").expect_err("it broke").to_string()
+    }
+
     /// Whether the worker has not ended.
     pub(crate) fn is_alive(&self) -> bool {
         !self.task.is_finished()
