@@ -10,6 +10,8 @@ use leasectl_tests::faults::{Plan, Summary, run};
 const FAULTS: u64 = 1_000;
 /// What a seed that once failed is run again with.
 const FAULTS_OF_A_SEED: u64 = 150;
+/// Workers frozen within a fence that does not hold; one that is frozen for long enough is enough.
+const FREEZES: u64 = 16;
 /// Seeds of rounds in which something was broken.
 const SEEDS: [u64; 0] = [];
 
@@ -30,6 +32,17 @@ fn a_thousand_random_faults_break_no_invariant() {
     say(&summary.to_string());
     assert_unbroken(&summary);
     assert!(summary.faults() >= FAULTS, "{summary}");
+}
+
+#[test]
+fn a_fence_without_its_lock_is_found() {
+    let plan = Plan {
+        sabotage: true,
+        ..Plan::new(1, FREEZES)
+    };
+    let summary = run(&plan, say);
+    let mut found = summary.violations.iter();
+    assert!(found.any(|(_, found)| found.invariant == "I2"), "{summary}");
 }
 
 #[test]

@@ -26,6 +26,9 @@ struct Args {
     /// Worker processes
     #[arg(long, default_value_t = 4)]
     workers: usize,
+    /// Takes the lock out of the fence, to see what the suite finds then
+    #[arg(long)]
+    sabotage: bool,
     /// Where logs and history of a round are kept that broke something
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -37,6 +40,7 @@ fn main() -> io::Result<ExitCode> {
         faults_per_round: args.round.max(1),
         duration: args.duration.map(Duration::from_secs),
         workers: args.workers.max(1),
+        sabotage: args.sabotage,
         keep: args.keep,
         ..Plan::new(
             args.seed.unwrap_or_else(leasectl_tests::new_seed),

@@ -28,11 +28,12 @@ mod wire;
 mod world;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use self::check::Violation;
-use self::round::Counts;
+use self::round::{Counts, Outcome};
 use self::tally::Tally;
 
 /// What to do.
@@ -48,6 +49,9 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Worker processes.
     pub workers: usize,
+    /// Whether the fence loses its lock on the way to the server and workers are frozen within it, to
+    /// show that the suite sees what then goes wrong.
+    pub sabotage: bool,
     /// Where logs and history of a round are kept that broke something.
     pub keep: Option<PathBuf>,
 }
@@ -62,6 +66,7 @@ impl Plan {
             faults_per_round: faults,
             duration: None,
             workers: 4,
+            sabotage: false,
             keep: None,
         }
     }
@@ -130,7 +135,10 @@ pub fn run(plan: &Plan, mut say: impl FnMut(&str)) -> Summary {
         let seed = plan.seed.wrapping_add(summary.rounds);
         let left = plan.faults - summary.faults();
         say(&format!("seed {seed}: round {}", summary.rounds + 1));
-        let outcome = round::run(plan, seed, left.min(plan.faults_per_round), until);
+        let faults = left.min(plan.faults_per_round);
+        let outcome = catch_unwind(AssertUnwindSafe(|| round::run(plan, seed, faults, until)));
+        // What is left of a round that broke is gone with its world; the others go on.
+        let outcome = outcome.unwrap_or_else(|_| Outcome::of_a_broken_round());
         summary.rounds += 1;
         summary.tally.add(&outcome.tally);
         summary.history.add(&outcome.history);

@@ -89,6 +89,25 @@ impl World {
         self.members[number].proxy.set_trap(trap);
     }
 
+    /// Takes the lock out of every worker's fence.
+    pub(super) fn sabotage(&mut self) {
+        for member in &self.members {
+            member.proxy.sabotage();
+        }
+    }
+
+    /// Freezes whoever has written under its fence, until somebody else has taken over.
+    pub(super) fn freeze_within_the_fence(&mut self) {
+        let trap = Trap {
+            statement: Statement::RecordBranches,
+            moment: Moment::BeforeItIsAnswered,
+            blow: Blow::Freeze,
+        };
+        for member in self.members.iter().filter(|member| !member.is_frozen) {
+            member.proxy.set_trap(trap);
+        }
+    }
+
     /// What follows a trap that sprang.
     pub(super) fn after_trap(&mut self, sprung: Sprung) {
         let Some(member) = self.members.get_mut(sprung.worker) else {
@@ -96,7 +115,7 @@ impl World {
         };
         if sprung.trap.blow == Blow::Freeze {
             member.is_frozen = true;
-            let length = Duration::from_millis(100 * self.dice.number(2, 35));
+            let length = Duration::from_millis(100 * self.dice.number(2, 40));
             self.later(length, Undo::Thaw(sprung.worker));
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::record::FenceAsked;
-use super::wire::{Call, Frontend, Statement};
+use super::wire::{Call, Frontend, Statement, without_lock};
 use crate::runtime::{block_on, runtime};
 
 /// Bytes that are read at once.
@@ -82,6 +82,8 @@ pub(super) struct Proxy {
 struct Shared {
     worker: usize,
     upstream: u16,
+    /// Whether fences lose their lock on the way.
+    is_sabotaged: AtomicBool,
     weather: watch::Sender<Weather>,
     links: Mutex<BTreeMap<u64, Arc<Link>>>,
     next: AtomicU64,
@@ -112,6 +114,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             worker,
             upstream,
+            is_sabotaged: AtomicBool::new(false),
             weather: watch::Sender::new(Weather::default()),
             links: Mutex::default(),
             next: AtomicU64::new(0),
@@ -137,6 +140,11 @@ impl Proxy {
     /// Changes what happens to everything that passes.
     pub(super) fn set_weather(&self, change: impl FnOnce(&mut Weather)) {
         self.shared.weather.send_modify(change);
+    }
+
+    /// Takes the lock out of every fence that is prepared from now on.
+    pub(super) fn sabotage(&self) {
+        self.shared.is_sabotaged.store(true, Ordering::Relaxed);
     }
 
     /// Sets a trap, unless one waits already.
@@ -255,7 +263,11 @@ async fn requests(
                 pass(link, &mut to, &out).await?;
                 return Ok(());
             }
-            out.extend(message);
+            if shared.is_sabotaged.load(Ordering::Relaxed) {
+                out.extend(without_lock(message));
+            } else {
+                out.extend(message);
+            }
         }
         pass(link, &mut to, &out).await?;
     }

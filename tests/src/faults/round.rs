@@ -16,7 +16,7 @@ use super::{Plan, audit};
 use crate::wait::pause;
 
 /// Between two faults.
-const GAP: Duration = Duration::from_millis(45);
+const GAP: Duration = Duration::from_millis(30);
 /// Between two looks at clones and at the arguments of processes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long everything may take to end when the faults have stopped, on a slow and busy machine.
@@ -30,6 +30,20 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
     pub(super) violations: Vec<Violation>,
     pub(super) history: Counts,
+}
+
+impl Outcome {
+    /// A round that could not be finished; the panic's own message was shown.
+    pub(super) fn of_a_broken_round() -> Self {
+        let broken = Violation {
+            invariant: "the suite",
+            found: "the round panicked".to_owned(),
+        };
+        Self {
+            violations: vec![broken],
+            ..Self::default()
+        }
+    }
 }
 
 /// How much there was to judge.
@@ -59,11 +73,18 @@ impl Counts {
 /// Injects that many faults, or fewer when the time is over, and judges what they did.
 pub(super) fn run(plan: &Plan, seed: u64, faults: u64, until: Option<Instant>) -> Outcome {
     let mut world = World::new(seed, plan.workers);
+    if plan.sabotage {
+        world.sabotage();
+    }
     let mut looked = Instant::now();
     while world.tally.total() < faults && until.is_none_or(|until| Instant::now() < until) {
         world.tend();
-        let kind = Kind::draw(&mut world.dice);
-        world.inject(kind);
+        if plan.sabotage {
+            world.freeze_within_the_fence();
+        } else {
+            let kind = Kind::draw(&mut world.dice);
+            world.inject(kind);
+        }
         if looked.elapsed() > LOOK_EVERY {
             looked = Instant::now();
             world.look_at_a_clone();

@@ -137,6 +137,17 @@ impl Frontend {
     }
 }
 
+/// Takes the lock out of a fence's text on its way to the server; its length stays.
+pub(super) fn without_lock(mut message: Vec<u8>) -> Vec<u8> {
+    const LOCK: &[u8] = b"for key share\n\0";
+    let is_parse = message.first() == Some(&b'P');
+    let found = message.windows(LOCK.len()).position(|part| part == LOCK);
+    if let Some(at) = found.filter(|_| is_parse) {
+        message[at..at + LOCK.len() - 2].fill(b' ');
+    }
+    message
+}
+
 /// A text up to its zero, and what follows.
 fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
@@ -199,6 +210,16 @@ mod tests {
         let call = frontend.understand(&bind).unwrap();
         assert_eq!(call.statement, Statement::Fence);
         assert_eq!(call.params, [Some(&b"a:1:234"[..]), None]);
+    }
+
+    #[test]
+    fn the_lock_of_a_fence_can_be_taken_out() {
+        let (_, sql) = Statement::KNOWN[4];
+        let parse = message(b'P', format!("s1\0{sql}\0\0\0").as_bytes());
+        let without = without_lock(parse.clone());
+        assert_eq!(without.len(), parse.len());
+        let shown = String::from_utf8_lossy(&without).into_owned();
+        assert_eq!(shown.matches("for key share").count(), 0, "{shown}");
     }
 
     #[test]
