@@ -9,6 +9,7 @@
 mod bad_input;
 mod batches;
 mod chaos;
+mod claiming;
 mod enqueueing;
 mod fencing;
 mod fixture;

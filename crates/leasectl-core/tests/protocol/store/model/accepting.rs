@@ -19,12 +19,13 @@ impl Model {
         self.answer = Answer::Accepted(accepted.collect());
     }
 
-    /// An equal queued job that would absorb this one without a change.
+    /// An equal queued job that is as urgent and starts no later. One that is due stays scheduled: the
+    /// sweep wakes it.
     fn equal_unchanged(&self, ask: &Ask) -> Option<usize> {
         let equal = self.equal_queued(ask)?;
-        let mut absorbed = self.jobs[equal].clone();
-        absorbed.absorb(ask);
-        (absorbed == self.jobs[equal]).then_some(equal)
+        let queued = &self.jobs[equal].ask;
+        let is_as_early = queued.when.is_none() || (ask.when.is_some() && queued.when <= ask.when);
+        (queued.priority >= ask.priority && is_as_early).then_some(equal)
     }
 
     /// The quick way: nothing of the batch changes anything.
