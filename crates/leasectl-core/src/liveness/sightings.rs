@@ -13,7 +13,7 @@ use crate::time::BootInstant;
 pub const SIGHTING_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The longest pause between two sightings that still count as one watch.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// The grace of a worker whose lock this session has never seen: everybody may just be coming back
 /// after a crash of the server, which no start time shows.
@@ -68,11 +68,13 @@ impl Sightings {
         self.absent_since.retain(|who, _| seen.contains(who));
         self.aftercare.retain(|who, _| seen.contains(who));
         let mut due = Vec::new();
+        let mut again = None;
         for absent in &sighting.absent {
             let who = incarnation(absent);
             if absent.judged {
-                if self.aftercare.get(&who).is_none_or(|next| *next <= sent) {
-                    due.push(absent.clone());
+                // One at a time: a new detector must not be kept from looking by the dead of before.
+                if again.is_none() && self.aftercare.get(&who).is_none_or(|next| *next <= sent) {
+                    again = Some(absent.clone());
                 }
                 continue;
             }
@@ -89,6 +91,7 @@ impl Sightings {
                 }
             }
         }
+        due.extend(again);
         due
     }
 
@@ -99,15 +102,19 @@ impl Sightings {
         self.aftercare.insert(who, now + AFTERCARE_INTERVAL);
     }
 
-    /// When to look next: after the interval, or earlier when somebody's grace ends before then.
+    /// When to look next: an interval after the last answer, or earlier when somebody's grace ends before
+    /// then.
     #[must_use]
-    pub fn next_look(&self, now: BootInstant) -> BootInstant {
+    pub fn next_look(&self) -> BootInstant {
+        let Some(answered) = self.last_answered else {
+            return BootInstant::now() + SIGHTING_INTERVAL;
+        };
         let ends = self
             .absent_since
             .values()
             .map(|(since, grace)| *since + *grace);
-        ends.filter(|end| *end > now)
-            .fold(now + SIGHTING_INTERVAL, BootInstant::min)
+        ends.filter(|end| *end > answered)
+            .fold(answered + SIGHTING_INTERVAL, BootInstant::min)
     }
 }
 
@@ -337,15 +344,45 @@ mod tests {
     fn the_look_that_decides_comes_when_the_grace_ends() {
         let start = BootInstant::now();
         let mut sightings = watch(start);
-        assert_eq!(sightings.next_look(start), start + ms(100));
+        assert_eq!(sightings.next_look(), start + ms(100));
         let gone = without(&[worker(1)]);
         assert!(
             sightings
                 .saw(start + ms(100), start + ms(101), &gone)
                 .is_empty()
         );
-        assert_eq!(sightings.next_look(start + ms(101)), start + ms(201));
-        let last = start + ms(302);
-        assert_eq!(sightings.next_look(last), start + ms(401));
+        assert_eq!(sightings.next_look(), start + ms(201));
+        for at in [200, 301] {
+            let now = start + ms(at);
+            assert!(sightings.saw(now, now, &gone).is_empty());
+        }
+        assert_eq!(sightings.next_look(), start + ms(401));
+        assert_eq!(
+            sightings.saw(start + ms(401), start + ms(401), &gone).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_dead_of_before_do_not_keep_a_new_detector_from_looking() {
+        let start = BootInstant::now();
+        let mut sightings = watch(start);
+        let mut seen: Vec<_> = (1..9).map(worker).collect();
+        for before in &mut seen {
+            before.judged = true;
+        }
+        seen.push(worker(9));
+        let seen = without(&seen);
+        let mut asked = Vec::new();
+        for at in [100, 200, 300, 400] {
+            let due = sightings.saw(start + ms(at), start + ms(at), &seen);
+            assert!(due.len() <= 2, "{due:?}");
+            for absent in due {
+                sightings.done_with(&absent, start + ms(at));
+                asked.push(absent);
+            }
+        }
+        assert_eq!(asked.len(), 5);
+        assert!(asked.contains(&worker(9)));
     }
 }

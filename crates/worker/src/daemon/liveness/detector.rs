@@ -88,7 +88,7 @@ impl Detector {
             self.judge(session, &absent).await?;
         }
         self.is_refused = false;
-        self.next_beat = self.sightings.next_look(BootInstant::now());
+        self.next_beat = self.sightings.next_look();
         Ok(())
     }
 
