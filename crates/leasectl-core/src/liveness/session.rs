@@ -141,7 +141,7 @@ impl LivenessSession {
         probe(&self.connection.client, url).await
     }
 
-    /// Draws a key for a new worker incarnation.
+    /// Draws a new key for a worker.
     ///
     /// # Errors
     /// When the connection broke, or the schema is older than this program.
@@ -164,34 +164,13 @@ impl LivenessSession {
         Ok(row.get(0))
     }
 
-    /// Ends a former session of this worker that still holds its lock.
-    ///
-    /// # Errors
-    /// When the connection broke, or the host forbids it.
-    pub async fn end_former(&self, key: LivenessKey) -> Result<(), LivenessError> {
-        let sql = include_str!("end_former.sql");
-        self.connection
-            .client
-            .query_typed(sql, &[(&key.0, Type::INT4)])
-            .await
-            .map_err(DatabaseError::from)?;
-        Ok(())
-    }
-
     /// Makes the session what it should be: each setting alone, since a host may forbid some. Returns
     /// those that did not take.
     ///
     /// # Errors
     /// When the connection broke.
-    pub async fn prepare(&mut self) -> Result<Vec<RefusedSetting>, LivenessError> {
-        let client = &self.connection.client;
-        let refused = settings::set(client).await?;
-        self.statements = Some(Statements {
-            ping: prepare(client, include_str!("ping.sql")).await?,
-            sight: prepare(client, include_str!("sight.sql")).await?,
-            judge: prepare(client, include_str!("judge.sql")).await?,
-        });
-        Ok(refused)
+    pub async fn configure(&self) -> Result<Vec<RefusedSetting>, LivenessError> {
+        Ok(settings::set(&self.connection.client).await?)
     }
 
     /// Proves that the session lives, and takes the detector's lock if it is free.
@@ -321,7 +300,13 @@ impl LivenessSession {
 
     async fn statements(&mut self) -> Result<&Statements, LivenessError> {
         if self.statements.is_none() {
-            self.prepare().await?;
+            let client = &self.connection.client;
+            let prepared = Statements {
+                ping: prepare(client, include_str!("ping.sql")).await?,
+                sight: prepare(client, include_str!("sight.sql")).await?,
+                judge: prepare(client, include_str!("judge.sql")).await?,
+            };
+            self.statements = Some(prepared);
         }
         self.statements
             .as_ref()

@@ -31,9 +31,9 @@ pub(super) async fn session(direct: &DatabaseUrl) -> Check {
 }
 
 async fn try_session(direct: &DatabaseUrl) -> Result<Vec<RefusedSetting>, LivenessError> {
-    let mut session = LivenessSession::open(direct).await?;
+    let session = LivenessSession::open(direct).await?;
     session.probe(direct).await?;
-    session.prepare().await
+    session.configure().await
 }
 
 fn unreachable(direct: &DatabaseUrl, cause: &str) -> Check {

@@ -19,11 +19,8 @@ use crate::daemon::shared::Shared;
 /// How long one try to open the session may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Time between two tries to take the lock from a former session, or to reach the server in time.
+/// Time between two tries to reach the server before the deadline.
 const HURRY: Duration = Duration::from_millis(10);
-
-/// How long a former session is waited for, after the server was told to end it.
-const FORMER: Duration = Duration::from_secs(6);
 
 /// How often a URL that turned out to be pooled is looked at again.
 const POOLED: Duration = Duration::from_secs(60);
@@ -54,8 +51,6 @@ pub(super) struct Keeper {
 enum Hindrance {
     Failed(LivenessError),
     TimedOut,
-    /// Somebody else holds the lock and does not go away.
-    HeldElsewhere,
 }
 
 impl From<LivenessError> for Hindrance {
@@ -110,20 +105,16 @@ impl Keeper {
             session.probe(&self.url).await?;
             self.is_direct = true;
         }
-        let key = match self.key {
+        let mut key = match self.key {
             Some(key) => key,
-            None => *self.key.insert(session.next_key().await?),
+            None => session.next_key().await?,
         };
-        let tried = BootInstant::now();
         while !session.hold(key).await? {
-            if tried.elapsed() > FORMER {
-                return Err(Hindrance::HeldElsewhere);
-            }
-            if let Err(error) = session.end_former(key).await {
-                tracing::debug!(error = chain(&error), "cannot end the former session");
-            }
-            sleep(HURRY).await;
+            // The server has not missed the former session yet. Its lock does no harm: the row will
+            // name another key.
+            key = session.next_key().await?;
         }
+        self.key = Some(key);
         self.server = Some(server);
         self.shared.liveness.held(key);
         Ok((session, key))
@@ -133,9 +124,9 @@ impl Keeper {
     async fn live(&self, mut session: LivenessSession, key: LivenessKey) -> Loss {
         // When the last thing was sent that was answered.
         let mut heard = BootInstant::now();
-        match self.in_time(heard, session.prepare()).await {
+        match self.in_time(heard, session.configure()).await {
             Some(Ok(refused)) => log_refused(&refused),
-            Some(Err(error)) => tracing::debug!(error = chain(&error), "cannot prepare"),
+            Some(Err(error)) => tracing::debug!(error = chain(&error), "cannot configure"),
             None => {}
         }
         let mut detector = Detector::new(Arc::clone(&self.shared), key);
@@ -204,7 +195,7 @@ impl Keeper {
         let (obstacle, reason) = explain(hindrance);
         let cause = match hindrance {
             Hindrance::Failed(error) => chain(error),
-            Hindrance::TimedOut | Hindrance::HeldElsewhere => reason.to_owned(),
+            Hindrance::TimedOut => reason.to_owned(),
         };
         let is_new = self.shared.liveness.hindered(obstacle, reason);
         let phase = self.shared.liveness.phase();
@@ -232,10 +223,6 @@ fn explain(hindrance: &Hindrance) -> (Obstacle, &'static str) {
         Hindrance::TimedOut => (
             Obstacle::NoAnswer,
             "no direct connection to the database could be opened in time",
-        ),
-        Hindrance::HeldElsewhere => (
-            Obstacle::Other,
-            "a former session of this worker still holds its liveness lock",
         ),
         Hindrance::Failed(LivenessError::Pooler(_)) => (
             Obstacle::Other,
