@@ -9,6 +9,8 @@
 mod bad_input;
 mod batches;
 mod chaos;
+mod death_pooler;
+mod death_signal;
 mod claiming;
 mod enqueueing;
 mod fencing;

@@ -6,6 +6,7 @@
 )]
 
 mod cancelling;
+mod death;
 mod draining;
 mod handlers;
 mod leases;

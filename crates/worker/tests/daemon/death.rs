@@ -1,0 +1,329 @@
+//! The death signal: who vanished is replaced at once, who is cut off stops, and nobody else is
+//! disturbed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leasectl_core::ids::Owner;
+use leasectl_core::job::PublicState;
+use leasectl_core::kind::Lane;
+use leasectl_core::lease::{self, ClaimRequest, LeaseSettings};
+use leasectl_core::liveness::{DeathGrace, LivenessSession};
+use leasectl_core::worker::{self, Liveness, LockClaim, WorkerRecord};
+use leasectl_core::{status, time::BootInstant};
+use leasectl_embedded::Mode;
+use leasectl_embedded::scratch::{ScratchServer, ScratchSettings};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+use crate::handlers::{Gate, WORK, handler, no_op, stopped};
+use crate::world::{NewWorker, World, pause, until};
+
+/// Heartbeats that explain nothing which happens within a test.
+const SLOW: (u64, u64, u64) = (10_000, 120_000, 900_000);
+
+impl World {
+    /// The servers of tests are young: lets absent locks count all the same.
+    async fn settle_server(&self) {
+        self.sql(
+            "create or replace function leasectl.server_is_settled() returns boolean \
+             language sql stable parallel safe as $$ select true $$",
+        )
+        .await;
+    }
+
+    async fn until_liveness(&self, owner: &Owner, wanted: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(client) = self.database.client().await
+                && let Ok(workers) = status::workers(&client).await
+                && workers
+                    .iter()
+                    .any(|w| w.owner == owner.as_str() && w.liveness == wanted)
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{owner} is not seen by {wanted}");
+            pause().await;
+        }
+    }
+
+    /// The sessions that hold a worker's lock.
+    async fn sessions(&self) -> Vec<i32> {
+        let client = self.database.client().await.expect("a connection");
+        let sql = "select pid from leasectl.liveness_locks() where key > 0";
+        let rows = client.query(sql, &[]).await.expect("an answer");
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+fn slow(worker: NewWorker) -> NewWorker {
+    worker.lease_ms(SLOW.0, SLOW.1, SLOW.2)
+}
+
+/// A worker of another host: it holds its lock and the lease of every ready job of the lane.
+async fn victim(world: &World) -> LivenessSession {
+    let session = LivenessSession::open(&world.url).await.expect("a session");
+    let key = session.next_key().await.expect("a key");
+    assert!(session.hold(key).await.expect("an answer"));
+    session.configure().await.expect("configured");
+    let owner = Owner::from("elsewhere:1:1".to_owned());
+    let ms = Duration::from_millis;
+    let settings = LeaseSettings::new(ms(SLOW.0), ms(SLOW.1), ms(SLOW.2)).expect("lease settings");
+    let record = WorkerRecord {
+        owner: owner.clone(),
+        version: "0.0.0".to_owned(),
+        kinds: [("work".to_owned(), 9)].into(),
+        settings,
+        death_grace: Some(DeathGrace::default()),
+    };
+    let client = world.database.client().await.expect("a connection");
+    let said = worker::beat(&client, &record, false, LockClaim::Key(key)).await;
+    assert_eq!(said.expect("a row"), Liveness::Session);
+    let request = ClaimRequest {
+        slots: &[(Lane::Fetch, 9)],
+        kinds: &["work"],
+    };
+    let leases = lease::claim(&client, &owner, &settings, &request).await;
+    assert!(!leases.expect("claimed").is_empty());
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_of_a_worker_that_vanished_runs_elsewhere_within_a_second() {
+    let world = World::new().await;
+    world.settle_server().await;
+    let job = world.one_job().await;
+    let session = victim(&world).await;
+    let (started, mut hears) = mpsc::channel(1);
+    let notes = handler(WORK, move |_| {
+        let started = started.clone();
+        async move {
+            started
+                .send(Instant::now())
+                .await
+                .expect("the test listens");
+            Ok(json!({}))
+        }
+    });
+    // A long poll: it is the wakeup that makes others look.
+    let worker = slow(world.worker([notes]))
+        .with(|settings| settings.poll_interval = Duration::from_secs(60))
+        .start();
+    world.until_liveness(&worker.owner, "session").await;
+    let vanished = Instant::now();
+    drop(session);
+    let took = hears.recv().await.expect("it runs") - vanished;
+    assert!(took > Duration::from_millis(290), "hasty: {took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let done = world.until_state(job, PublicState::Completed).await;
+    let error = done.attempts[0].error.as_ref().expect("it was lost");
+    assert_eq!(error.message, "the worker died");
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_death_signal_nobody_is_watched_and_nobody_watches() {
+    let world = World::new().await;
+    world.settle_server().await;
+    let gate = Gate::closed();
+    let job = world.one_job().await;
+    let worker = slow(world.worker([gate.handler(WORK)]))
+        .with(|settings| settings.death_grace = None)
+        .start();
+    until("the handler runs", || gate.entered() == 1).await;
+    assert_eq!(world.sessions().await, []);
+    world.until_liveness(&worker.owner, "heartbeat").await;
+    gate.open();
+    world.until_state(job, PublicState::Completed).await;
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_direct_connection_works_by_its_heartbeats() {
+    let world = World::new().await;
+    let job = world.one_job().await;
+    let worker = world.worker([no_op()]).deaf().start();
+    world.until_state(job, PublicState::Completed).await;
+    world.until_liveness(&worker.owner, "heartbeat").await;
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_liveness_session_costs_nothing() {
+    let world = World::new().await;
+    world.settle_server().await;
+    let gate = Gate::closed();
+    let job = world.one_job().await;
+    let worker = slow(world.worker([gate.handler(WORK)])).start();
+    until("the handler runs", || gate.entered() == 1).await;
+    let rival = slow(world.worker([no_op()])).start();
+    world.until_liveness(&worker.owner, "session").await;
+    world.until_liveness(&rival.owner, "session").await;
+    for _ in 0..5 {
+        let before = world.sessions().await;
+        assert_eq!(before.len(), 2);
+        world
+            .sql("select pg_terminate_backend(pid) from leasectl.liveness_locks()")
+            .await;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let now = world.sessions().await;
+            if now.len() == 2 && !now.iter().any(|pid| before.contains(pid)) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "the locks are not held again");
+            pause().await;
+        }
+    }
+    // Longer than a grace.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    gate.open();
+    let done = world.until_state(job, PublicState::Completed).await;
+    assert_eq!((done.attempt, done.attempts.len()), (1, 1));
+    worker.drain().await;
+    rival.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_server_robs_nobody() {
+    let server = tokio::task::spawn_blocking(|| {
+        ScratchServer::start(ScratchSettings::new()).expect("a scratch server")
+    });
+    let server = Arc::new(server.await.expect("no panic"));
+    let world = World::at(&server.url()).await;
+    world.settle_server().await;
+    let gate = Gate::closed();
+    let jobs = world.jobs(10).await;
+    let worker = slow(world.worker([gate.handler(WORK)])).start();
+    until("the handlers run", || gate.entered() == 10).await;
+    let rival = slow(world.worker([no_op()])).start();
+    for mode in [Mode::Immediate, Mode::Fast] {
+        world.until_liveness(&worker.owner, "session").await;
+        let restarting = Arc::clone(&server);
+        let restarted = tokio::task::spawn_blocking(move || restarting.restart(mode));
+        restarted.await.expect("no panic").expect("restarted");
+        world.until_liveness(&worker.owner, "session").await;
+        world.until_liveness(&rival.owner, "session").await;
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    gate.open();
+    for id in &jobs {
+        let done = world.until_state(*id, PublicState::Completed).await;
+        assert_eq!((done.attempt, done.attempts.len()), (1, 1), "{id}");
+    }
+    worker.drain().await;
+    rival.drain().await;
+}
+
+/// What a proxy does with connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// Passes them on.
+    Open,
+    /// Takes bytes and answers nothing.
+    Silent,
+    /// Breaks them, and refuses new ones.
+    Cut,
+}
+
+/// Stands between a worker and its server.
+struct Proxy {
+    port: u16,
+    line: watch::Sender<Line>,
+}
+
+impl Proxy {
+    async fn before(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxy = Self {
+            port: listener.local_addr().expect("bound").port(),
+            line: watch::Sender::new(Line::Open),
+        };
+        let line = proxy.line.clone();
+        tokio::spawn(async move {
+            while let Ok((inner, _)) = listener.accept().await {
+                tokio::spawn(pass(inner, port, line.subscribe()));
+            }
+        });
+        proxy
+    }
+}
+
+async fn pass(mut inner: TcpStream, port: u16, mut line: watch::Receiver<Line>) {
+    if *line.borrow() == Line::Open {
+        let server = TcpStream::connect(("127.0.0.1", port));
+        let mut server = server.await.expect("the server listens");
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut inner, &mut server) => return,
+            _ = line.wait_for(|line| *line != Line::Open) => {}
+        }
+        if *line.borrow() == Line::Silent {
+            // The server keeps its half as well: nobody tells it anything.
+            let _ = line.wait_for(|line| *line == Line::Cut).await;
+        }
+    } else if *line.borrow() == Line::Silent {
+        let _ = line.wait_for(|line| *line == Line::Cut).await;
+    }
+}
+
+/// A worker behind a proxy is cut off in that way; answers how long its handler went on.
+async fn cut_off(by: Line) -> Duration {
+    let on_tcp = tokio::task::spawn_blocking(|| {
+        ScratchServer::start(ScratchSettings::new().on_tcp()).expect("a scratch server")
+    });
+    let server = on_tcp.await.expect("no panic");
+    let proxy = Proxy::before(server.port()).await;
+    let url = server.tcp_url("postgres").expect("a TCP URL");
+    let world = World::at(&url).await;
+    world.settle_server().await;
+    let through = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let far = World::at(&through).await;
+    let (told, mut hears) = mpsc::channel(2);
+    let listening = handler(WORK, move |context| {
+        let told = told.clone();
+        async move {
+            told.send(BootInstant::now())
+                .await
+                .expect("the test listens");
+            context.cancel.cancelled().await;
+            told.send(BootInstant::now())
+                .await
+                .expect("the test listens");
+            Err(stopped())
+        }
+    });
+    let job = world.one_job().await;
+    let worker = slow(far.worker([listening])).start();
+    hears.recv().await.expect("the handler runs");
+    world.until_liveness(&worker.owner, "session").await;
+    let cut = BootInstant::now();
+    proxy.line.send_replace(by);
+    let went_on = hears.recv().await.expect("the handler stops").since(cut);
+    // Now the server notices as well, and others take over.
+    proxy.line.send_replace(Line::Cut);
+    drop(far);
+    let rival = slow(world.worker([no_op()])).start();
+    world.until_state(job, PublicState::Completed).await;
+    worker.shutdown.request();
+    worker.shutdown.request();
+    worker.ended().await;
+    rival.drain().await;
+    went_on
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_connections_break_stops_its_handlers_when_its_grace_ends() {
+    let went_on = cut_off(Line::Cut).await;
+    assert!(went_on >= Duration::from_millis(200), "{went_on:?}");
+    // The deadline, ten milliseconds, and the scheduling of a busy test machine.
+    assert!(went_on <= Duration::from_millis(350), "{went_on:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_connections_fall_silent_stops_its_handlers_within_three_seconds() {
+    let went_on = cut_off(Line::Silent).await;
+    assert!(went_on >= Duration::from_millis(2_000), "{went_on:?}");
+    assert!(went_on <= Duration::from_millis(3_150), "{went_on:?}");
+}
