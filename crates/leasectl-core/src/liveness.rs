@@ -15,6 +15,7 @@
 mod probe;
 mod session;
 mod settings;
+mod settled;
 mod sightings;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use thiserror::Error;
 pub use self::probe::PoolerSign;
 pub use self::session::{Judged, LivenessError, LivenessSession, Pulse, ServerStart, SessionEnd};
 pub use self::settings::RefusedSetting;
+pub use self::settled::deaths_are_told;
 pub use self::sightings::{SIGHTING_INTERVAL, Sightings};
 
 use crate::ids::Owner;
