@@ -9,9 +9,9 @@
 mod bad_input;
 mod batches;
 mod chaos;
+mod claiming;
 mod death_pooler;
 mod death_signal;
-mod claiming;
 mod enqueueing;
 mod fencing;
 mod fixture;
@@ -19,6 +19,7 @@ mod heartbeats;
 mod history;
 mod interleavings;
 mod lanes;
+mod limits;
 mod plans;
 mod repositories;
 mod schema;
