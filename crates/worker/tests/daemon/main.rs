@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, helpers included"
 )]
 
+mod blocking;
 mod cancelling;
 mod death;
 mod draining;
@@ -12,4 +13,5 @@ mod handlers;
 mod leases;
 mod outages;
 mod running;
+mod silence;
 mod world;
