@@ -45,9 +45,15 @@ fn the_demo_fetches_a_repository_with_two_workers() {
 fn the_demo_kills_the_holder_of_a_lease_and_shows_the_takeover() {
     let (stage, path) = repository();
     let shown = stage.run(&["demo", &path, "--crash"]).ok().stdout;
-    for part in ["SIGKILL", "token", "completed"] {
+    for part in ["SIGKILL", "token", "completed", "default settings"] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
+    // Far below stale-after, and far above a death grace on a busy machine.
+    let seconds = shown.split_once("taken over after ").and_then(|(_, rest)| {
+        let (seconds, _) = rest.split_once("s:")?;
+        seconds.parse::<f64>().ok()
+    });
+    assert!(seconds.is_some_and(|seconds| seconds < 15.0), "{shown}");
     assert_nothing_left(&stage);
 
     let jobs = stage.json(&["job", "list"]);

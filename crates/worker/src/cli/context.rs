@@ -339,9 +339,10 @@ impl Context {
     }
 }
 
-/// This very program, for the processes that do its Git work. Where the kernel knows it, by way of
-/// the kernel: an upgrade may have replaced the file, and halves of two releases need not fit.
-fn own_program() -> Result<PathBuf, CommandError> {
+/// This very program, for the processes that do its Git work and for the demo's workers. Where the
+/// kernel knows it, by way of the kernel: an upgrade may have replaced the file, and halves of two
+/// releases need not fit.
+pub(crate) fn own_program() -> Result<PathBuf, CommandError> {
     let running = Path::new("/proc/self/exe");
     if running.exists() {
         return Ok(running.to_owned());

@@ -30,6 +30,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use leasectl_service::{DatabaseArgs, LogArgs, init_logging};
 
 pub use concurrency::{ConcurrencyArg, ConcurrencyError};
+pub(crate) use context::own_program;
 pub use context::{Context, ForChildren};
 pub use error::{CommandError, Exit, with_causes};
 pub use git_limits::GitLimitArgs;

@@ -14,7 +14,7 @@ use super::story::Story;
 use crate::cli::{CommandError, Exit, describe_job};
 
 /// How often the job is looked at; takeover is measured with this grain.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Accepts a fetch of the demo's repository.
 pub(crate) async fn enqueue_fetch(stage: &Stage) -> Result<JobId, CommandError> {

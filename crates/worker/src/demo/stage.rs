@@ -17,18 +17,13 @@ use super::facade::{FILLER, Facade};
 use super::process::{WorkerCommand, WorkerProcess};
 use super::source::{Refs, Source};
 use super::story::Story;
-use crate::cli::{ByteSize, CommandError, Context, Exit, RepoArg, clone_failed};
+use crate::cli::{ByteSize, CommandError, Context, Exit, RepoArg, clone_failed, own_program};
 use crate::config::ALLOW_LOCAL;
 
 /// How many workers the demo runs.
 const WORKERS: usize = 2;
-/// Heartbeats of the demo's workers; much quicker than the default, so that nobody waits half a
-/// minute to see a takeover.
-pub(crate) const HEARTBEAT: Duration = Duration::from_millis(500);
-/// When a silent worker of the demo counts as stale.
-pub(crate) const STALE_AFTER: Duration = Duration::from_millis(1_500);
-/// How often the demo's workers look for stale leases.
-pub(crate) const POLL: Duration = Duration::from_millis(250);
+/// How long the demo's workers may finish when the demo ends: nobody wants to wait for them.
+const DRAIN: &str = "3s";
 /// How long a transfer should last so that there is a middle of it to die in.
 const TRANSFER: Duration = Duration::from_secs(7);
 /// What arrives in so few pieces that there is no middle to die in.
@@ -111,12 +106,7 @@ impl Stage {
         story: &mut Story<'_>,
     ) -> Result<(), CommandError> {
         let before = story.elapsed();
-        let program = std::env::current_exe().map_err(|error| {
-            CommandError::new(
-                Exit::Failed,
-                format!("cannot find this program's own file: {error}"),
-            )
-        })?;
+        let program = own_program()?;
         for _ in 0..WORKERS {
             let command = Self::worker_command(context, program.clone())?;
             let worker = WorkerProcess::start(&command).await?;
@@ -132,19 +122,13 @@ impl Stage {
     }
 
     fn worker_command(context: &Context, program: PathBuf) -> Result<WorkerCommand, CommandError> {
-        let millis = |duration: Duration| format!("{}ms", duration.as_millis());
         let mut args: Vec<std::ffi::OsString> = Vec::new();
+        // Otherwise with the default timings: what is shown is what happens in production.
         for word in ["run", "--until-stdin-closes", "--log-format", "text"] {
             args.push(word.into());
         }
-        for (flag, duration) in [
-            ("--heartbeat-interval", HEARTBEAT),
-            ("--stale-after", STALE_AFTER),
-            ("--poll-interval", POLL),
-            ("--drain-timeout", Duration::from_secs(3)),
-        ] {
-            args.push(flag.into());
-            args.push(millis(duration).into());
+        for word in ["--drain-timeout", DRAIN] {
+            args.push(word.into());
         }
         args.push("--repos-dir".into());
         args.push(context.repos_dir()?.into());
@@ -379,10 +363,5 @@ mod tests {
             let seconds = bytes / rate(bytes);
             assert!((5..=8).contains(&seconds), "{bytes} bytes take {seconds} s");
         }
-    }
-
-    #[test]
-    fn stale_after_suits_the_heartbeat() {
-        assert!(STALE_AFTER >= 3 * HEARTBEAT);
     }
 }
