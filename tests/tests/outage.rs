@@ -72,6 +72,9 @@ fn a_worker_outlives_a_long_outage_and_stops_what_it_may_no_longer_do() {
         attempts.last().unwrap()["token"].as_i64().unwrap() > token,
         "{ended:#}"
     );
+    // An outage is not the job's fault: the lease was handed back, not lost.
+    assert_eq!(attempts[0]["outcome"], "released", "{ended:#}");
+    assert_eq!(ended["attempt"], 1, "{ended:#}");
     assert!(!worker.has_ended());
     stage.history().check_all_ended();
 }
