@@ -12,6 +12,8 @@ pub(super) struct Digest<'a> {
     /// In the order of the rows.
     pub(super) ends: Vec<End<'a>>,
     pub(super) effects: Vec<Effect<'a>>,
+    /// When a lease was ended early because its owner was seen to be dead, by job and token.
+    pub(super) judged: HashMap<(&'a str, i64), Micros>,
     /// Finished jobs by id and transaction.
     pub(super) finished: HashMap<(&'a str, &'a str), &'a FinishedRow>,
 }
@@ -64,6 +66,7 @@ impl<'a> Digest<'a> {
     pub(super) fn of(trial: &'a Trial) -> Self {
         let mut claims = Vec::new();
         let mut ends = Vec::new();
+        let mut judged = HashMap::new();
         let mut finished = HashMap::new();
         for change in &trial.changes {
             match &change.what {
@@ -72,6 +75,12 @@ impl<'a> Digest<'a> {
                     let taken = after.as_deref().filter(|row| row.is_running());
                     let old = held.and_then(|row| row.token);
                     let new = taken.and_then(|row| row.token);
+                    if let (Some(held), Some(taken), Some(token)) = (held, taken, new)
+                        && old == new
+                        && taken.expires < held.expires
+                    {
+                        judged.insert((id.as_str(), token), change.committed);
+                    }
                     if let (Some(row), Some(token)) = (held, old)
                         && old != new
                     {
@@ -107,6 +116,7 @@ impl<'a> Digest<'a> {
             claims,
             ends,
             effects: effects(trial),
+            judged,
             finished,
         }
     }

@@ -93,6 +93,13 @@ impl Sample {
         self.change(Some(row), at)
     }
 
+    /// The lease is made to expire at another time.
+    pub(super) fn expire(&mut self, expires: Micros, at: Micros) -> &mut Self {
+        let mut row = self.row.clone();
+        row.expires = Some(expires);
+        self.change(Some(row), at)
+    }
+
     pub(super) fn complete(&mut self, token: i64, head: &str, at: Micros) -> &mut Self {
         self.complete_as(token, token, head, at)
     }

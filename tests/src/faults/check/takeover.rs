@@ -55,6 +55,8 @@ pub(super) fn the_dead_come_before_the_fresh(digest: &Digest<'_>) -> Vec<String>
     let starved = |taken: &Claim<'_>| {
         let before = taken.before?;
         let over = before.over_at(taken.change.booted)?;
+        let judged = digest.judged.get(&(taken.job, before.token?));
+        let over = judged.map_or(over, |judged| over.max(*judged));
         let fenced = fences.get(&(taken.job, before.token?));
         let is_held_up = fenced
             .into_iter()
@@ -115,6 +117,17 @@ mod tests {
             sample.takeover(90, 7_000_000);
             sample.breaks("I12")
         };
+        let fresh_until_judged = || {
+            let mut sample = Sample::new();
+            sample.claim(1, 10);
+            for number in 0..9 {
+                sample.claim_elsewhere(10 + number, 5_000_000 + 100_000 * number);
+            }
+            // A dead owner's lease is ended as of its claim, whenever the death was seen.
+            sample.expire(10, 6_900_000).takeover(90, 7_000_000);
+            sample.breaks("I12")
+        };
+        assert!(!fresh_until_judged());
         assert!(!fresh_until_takeover(2));
         assert!(fresh_until_takeover(9));
     }
