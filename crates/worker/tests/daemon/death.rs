@@ -133,7 +133,7 @@ async fn without_the_death_signal_nobody_is_watched_and_nobody_watches() {
         .with(|settings| settings.death_grace = None)
         .start();
     until("the handler runs", || gate.entered() == 1).await;
-    assert_eq!(world.sessions().await, []);
+    assert!(world.sessions().await.is_empty());
     world.until_liveness(&worker.owner, "heartbeat").await;
     gate.open();
     world.until_state(job, PublicState::Completed).await;
