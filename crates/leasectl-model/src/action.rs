@@ -28,6 +28,8 @@ pub enum Action {
     SendClaim(OwnerId),
     /// A worker sends a reclaim, having seen that this job's lease is over.
     SendReclaim(OwnerId, JobId),
+    /// A worker looks for a lease that it took and was never told of, and hands it back.
+    ReleaseUnheard(OwnerId),
     /// A worker sends a heartbeat; `true`: its handler advanced.
     SendBeat(OwnerId, bool),
     /// A handler opens its fenced transaction.

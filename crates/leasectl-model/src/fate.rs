@@ -35,6 +35,7 @@ impl State {
             | Action::Bury(_)
             | Action::SendClaim(_)
             | Action::SendReclaim(..)
+            | Action::ReleaseUnheard(_)
             | Action::SendBeat(..)
             | Action::OpenFence(_)
             | Action::Commit(_)
@@ -54,7 +55,7 @@ impl State {
             return None;
         }
         let mut next = *self;
-        next.faults.crashes = next.faults.crashes.checked_sub(1)?;
+        next.faults.spend(|faults| &mut faults.crashes)?;
         let worker = next.worker_mut(owner);
         worker.stop_handler();
         worker.mode = Mode::Dead;
@@ -70,7 +71,7 @@ impl State {
             return None;
         }
         let mut next = *self;
-        next.faults.pauses = next.faults.pauses.checked_sub(1)?;
+        next.faults.spend(|faults| &mut faults.pauses)?;
         let worker = next.worker_mut(owner);
         worker.mode = Mode::Paused;
         worker.was_paused = true;
@@ -91,17 +92,17 @@ impl State {
             return None;
         }
         let mut next = *self;
-        next.faults.restarts = next.faults.restarts.checked_sub(1)?;
+        next.faults.spend(|faults| &mut faults.restarts)?;
         next.database.stop(scenario);
         next.network = Network::EMPTY;
         for worker in &mut next.workers {
-            if let Some(handler) = worker.handler {
-                if handler.stage == Stage::InTransaction {
-                    worker.handler = Some(Handler {
-                        stage: Stage::Doubt,
-                        ..handler
-                    });
-                }
+            if let Some(handler) = worker.handler
+                && handler.stage == Stage::InTransaction
+            {
+                worker.handler = Some(Handler {
+                    stage: Stage::Doubt,
+                    ..handler
+                });
             }
         }
         Some(next)
@@ -124,7 +125,7 @@ impl State {
         match scenario.signal {
             DeathSignal::Arbitrary if self.worker(owner).mode == Mode::Dead => {}
             DeathSignal::Arbitrary => {
-                next.faults.false_verdicts = next.faults.false_verdicts.checked_sub(1)?;
+                next.faults.spend(|faults| &mut faults.false_verdicts)?;
             }
             DeathSignal::Session => {
                 let works = JobId::ALL.into_iter().any(|job| self.works_on(owner, job));
@@ -182,7 +183,7 @@ impl State {
             return None;
         }
         let mut next = *self;
-        next.faults.cuts = next.faults.cuts.checked_sub(1)?;
+        next.faults.spend(|faults| &mut faults.cuts)?;
         next.database.signs[owner.index()].held = false;
         Some(next)
     }

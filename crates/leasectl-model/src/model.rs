@@ -128,6 +128,7 @@ impl Model for LeaseModel {
             actions.push(Action::SendClaim(owner));
             actions.extend(JobId::ALL.map(|job| Action::SendReclaim(owner, job)));
             actions.extend([
+                Action::ReleaseUnheard(owner),
                 Action::SendBeat(owner, true),
                 Action::SendBeat(owner, false),
                 Action::OpenFence(owner),
@@ -189,7 +190,7 @@ impl Model for LeaseModel {
             StartsAfterTheCommit,
             CancelledStaysCancelled,
             SettlementsNeverCollide,
-            BeatsNeverWait,
+            BeatsAlwaysReach,
             StackInOrder,
         ];
         properties.extend(sight_properties![

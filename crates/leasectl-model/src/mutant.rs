@@ -43,7 +43,7 @@ mutants! {
         ONE;
     FenceByOwnerAlone: "The fence compares the owner and not the token.", breaks NoEffectAfterASuccessor in
         one(Faults { false_verdicts: 1, losses: 1, ..NONE });
-    FenceForShare: "The fence takes `FOR SHARE`, with which heartbeats conflict.", breaks BeatsNeverWait in
+    FenceForShare: "The fence takes `FOR SHARE`, with which heartbeats conflict.", breaks BeatsAlwaysReach in
         ONE;
     TokensFromACache: "Each connection sets tokens aside.", breaks TokensGrow in
         one(Faults { releases: 1, ..NONE });

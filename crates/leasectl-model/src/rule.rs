@@ -45,8 +45,8 @@ pub enum Rule {
     CancelledStaysCancelled,
     /// No settlement fails on a collision.
     SettlementsNeverCollide,
-    /// No heartbeat waits for a handler's transaction.
-    BeatsNeverWait,
+    /// No handler's transaction keeps a heartbeat from its lease.
+    BeatsAlwaysReach,
     /// Nothing passes the head of a stack lane.
     StackInOrder,
 }
@@ -75,7 +75,7 @@ impl Rule {
         Self::StartsAfterTheCommit,
         Self::CancelledStaysCancelled,
         Self::SettlementsNeverCollide,
-        Self::BeatsNeverWait,
+        Self::BeatsAlwaysReach,
         Self::StackInOrder,
     ];
 
@@ -104,7 +104,7 @@ impl Rule {
             Self::StartsAfterTheCommit => "commit",
             Self::CancelledStaysCancelled => "cancel",
             Self::SettlementsNeverCollide => "collide",
-            Self::BeatsNeverWait => "wait",
+            Self::BeatsAlwaysReach => "beats",
             Self::StackInOrder => "stack",
         }
     }
@@ -140,7 +140,7 @@ impl Rule {
             Self::StartsAfterTheCommit => "a job starts after its caller's commit",
             Self::CancelledStaysCancelled => "a job that was asked to stop is not started again",
             Self::SettlementsNeverCollide => "no settlement fails on a collision",
-            Self::BeatsNeverWait => "no heartbeat waits for a handler's transaction",
+            Self::BeatsAlwaysReach => "no handler's transaction keeps a heartbeat from its lease",
             Self::StackInOrder => "nothing passes the head of a stack lane",
         }
     }

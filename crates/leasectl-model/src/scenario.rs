@@ -62,6 +62,8 @@ pub enum DeathSignal {
 /// How much may go wrong in one run; each number is a budget.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Faults {
+    /// Faults of whatever sort in all; what users do and failing attempts do not count.
+    pub total: u8,
     /// Processes killed.
     pub crashes: u8,
     /// Processes stopped; they may continue at any later moment.
@@ -82,6 +84,25 @@ pub struct Faults {
     pub releases: u8,
     /// Attempts that fail.
     pub failures: u8,
+}
+
+impl Faults {
+    /// Spends one of a sort; `None` when that, or everything, is spent.
+    pub(crate) fn spend(&mut self, of: fn(&mut Self) -> &mut u8) -> Option<()> {
+        self.total = self.total.checked_sub(1)?;
+        let left = of(self);
+        *left = left.checked_sub(1)?;
+        if self.total == 0 {
+            // What cannot happen any more makes no states different.
+            self.crashes = 0;
+            self.pauses = 0;
+            self.restarts = 0;
+            self.false_verdicts = 0;
+            self.losses = 0;
+            self.cuts = 0;
+        }
+        Some(())
+    }
 }
 
 /// One bounded world.
@@ -127,6 +148,7 @@ impl Scenario {
         stack: false,
         signal: DeathSignal::Arbitrary,
         faults: Faults {
+            total: 2,
             crashes: 0,
             pauses: 0,
             restarts: 0,

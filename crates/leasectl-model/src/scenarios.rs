@@ -6,7 +6,7 @@ const NONE: Faults = Scenario::QUIET.faults;
 
 /// Together they hold every fault and every way in; each is explored in full on every run.
 pub const SCENARIOS: &[Scenario] = &[
-    TAKEOVER, PAUSES, NETWORK, RESTART, CANCEL, SIGNAL, POISON, THREE, EQUALS, QUEUE, STACK,
+    OWNERS, SERVER, CANCEL, SIGNAL, POISON, THREE, EQUALS, QUEUE, STACK,
 ];
 
 /// Faults that come together; minutes each, and gigabytes of memory.
@@ -26,36 +26,27 @@ const BASE: Scenario = Scenario {
     ..Scenario::QUIET
 };
 
-/// Killed and wrongly judged owners.
-const TAKEOVER: Scenario = Scenario {
-    name: "takeover",
+/// Owners are killed, stopped anywhere and continued at any later moment, or judged while they live:
+/// any two of it.
+const OWNERS: Scenario = Scenario {
+    name: "owners",
     faults: Faults {
         crashes: 1,
+        pauses: 1,
         false_verdicts: 1,
         ..NONE
     },
     ..BASE
 };
 
-/// An owner is stopped anywhere, also inside its transaction, and continues at any later moment.
-const PAUSES: Scenario = Scenario {
-    name: "pauses",
-    faults: Faults { pauses: 1, ..NONE },
-    ..BASE
-};
-
-/// Statements and answers get lost, transactions are torn, statements are sent twice.
-const NETWORK: Scenario = Scenario {
-    name: "network",
-    faults: Faults { losses: 1, ..NONE },
-    ..BASE
-};
-
-/// The server restarts under everything.
-const RESTART: Scenario = Scenario {
-    name: "restart",
+/// The server restarts under everything, or a statement or an answer gets lost, a transaction is
+/// torn, a statement is sent twice.
+const SERVER: Scenario = Scenario {
+    name: "server",
     faults: Faults {
+        total: 1,
         restarts: 1,
+        losses: 1,
         ..NONE
     },
     ..BASE
@@ -106,7 +97,7 @@ const THREE: Scenario = Scenario {
     ..BASE
 };
 
-/// Equal jobs on each way in.
+/// Equal jobs on each way in; users run finished jobs again.
 const EQUALS: Scenario = Scenario {
     name: "equal jobs",
     jobs: [
@@ -118,7 +109,7 @@ const EQUALS: Scenario = Scenario {
     in_flight: 1,
     faults: Faults {
         failures: 1,
-        releases: 1,
+        retries: 1,
         ..NONE
     },
     ..BASE
@@ -158,7 +149,7 @@ const STACK: Scenario = Scenario {
     ..BASE
 };
 
-/// Faults of every sort on one job.
+/// Any two faults of every sort on one job.
 const EVERYTHING: Scenario = Scenario {
     name: "everything",
     faults: Faults {
@@ -167,7 +158,6 @@ const EVERYTHING: Scenario = Scenario {
         restarts: 1,
         false_verdicts: 1,
         losses: 1,
-        failures: 1,
         ..NONE
     },
     ..BASE
@@ -184,7 +174,7 @@ const LONG_CANCEL: Scenario = Scenario {
     ..CANCEL
 };
 
-/// As [`SIGNAL`], with a stopped process and a restart besides.
+/// As [`SIGNAL`], or a stopped process or a restart instead of one of the two.
 const LONG_SIGNAL: Scenario = Scenario {
     name: "long signal",
     faults: Faults {
@@ -206,7 +196,7 @@ const LONG_POISON: Scenario = Scenario {
     ..POISON
 };
 
-/// As [`THREE`], with a wrong verdict besides.
+/// As [`THREE`], or a wrong verdict instead of one of the two.
 const LONG_THREE: Scenario = Scenario {
     name: "long three owners",
     faults: Faults {

@@ -27,7 +27,7 @@ impl State {
     /// Spends one loss of the budget.
     pub(crate) fn with_loss(&self) -> Option<Self> {
         let mut next = *self;
-        next.faults.losses = next.faults.losses.checked_sub(1)?;
+        next.faults.spend(|faults| &mut faults.losses)?;
         Some(next)
     }
 
@@ -86,6 +86,36 @@ impl State {
         };
         self.sending(owner, Packet::is_about_claiming)?
             .with_packet(scenario, packet)
+    }
+
+    /// `lease/unheard.sql` looks once nothing about claiming is awaited any more; what it finds is
+    /// released as any lease is.
+    pub(crate) fn release_unheard(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
+        let worker = self.worker(owner);
+        let waits = self
+            .network
+            .iter()
+            .any(|packet| packet.owner() == Some(owner) && packet.is_about_claiming());
+        if worker.mode != Mode::Live || waits {
+            return None;
+        }
+        let (job, token) = JobId::ALL.into_iter().find_map(|job| {
+            let row = self.database.job(job);
+            let unheard = row.owner == Some(owner) && row.token != worker.heard;
+            row.token.filter(|_| unheard).map(|token| (job, token))
+        })?;
+        let packet = Packet::Settle {
+            owner,
+            job,
+            token,
+            outcome: Outcome::Released,
+        };
+        let sent = self.network.iter().any(|other| other == packet);
+        if sent {
+            None
+        } else {
+            self.with_packet(scenario, packet)
+        }
     }
 
     pub(crate) fn send_beat(

@@ -93,7 +93,7 @@ impl State {
             | Rule::StartsAfterTheCommit
             | Rule::CancelledStaysCancelled
             | Rule::SettlementsNeverCollide
-            | Rule::BeatsNeverWait
+            | Rule::BeatsAlwaysReach
             | Rule::StackInOrder => true,
         }
     }

@@ -33,13 +33,19 @@ pub enum Statement {
     Durable,
     /// Settling.
     Settle,
+    /// Looking for leases that were never heard of.
+    Unheard,
+    /// Looking for session locks.
+    Sight,
+    /// Taking a session lock.
+    Hold,
     /// Judging an owner.
     Verdict,
 }
 
 impl Statement {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Enqueue,
         Self::Cancel,
         Self::Retry,
@@ -53,6 +59,9 @@ impl Statement {
         Self::Fence,
         Self::Durable,
         Self::Settle,
+        Self::Unheard,
+        Self::Sight,
+        Self::Hold,
         Self::Verdict,
     ];
 
@@ -73,16 +82,35 @@ impl Statement {
             Self::Fence => &["lease/fence.sql"],
             Self::Durable => &["lease/durable.sql"],
             Self::Settle => &["lease/settle.sql", "lease/settled_before.sql"],
-            Self::Verdict => &[],
+            Self::Unheard => &["lease/unheard.sql"],
+            Self::Sight => &["liveness/sight.sql"],
+            Self::Hold => &["liveness/hold.sql", "worker/beat.sql"],
+            Self::Verdict => &["liveness/judge.sql"],
         }
     }
 }
 
-/// Files of the same folders that no action stands for, and why.
+/// Files of `lease/`, `liveness/` and `job/` that no action stands for, and why.
 pub const OUTSIDE: &[(&str, &str)] = &[
     (
         "lease/cancel_requests.sql",
         "reads only: handlers of the model hear of a cancel request with their heartbeat's answer",
+    ),
+    (
+        "lease/heartbeat_missing.sql",
+        "reads only: tells a lost lease from a row that somebody outside has locked; in the model nobody does",
+    ),
+    (
+        "liveness/next_key.sql",
+        "owners of the model are told apart anyway",
+    ),
+    (
+        "liveness/ping.sql",
+        "asks whether the session lives, and elects the detector; any detector may look at any moment here",
+    ),
+    (
+        "liveness/settled.sql",
+        "tells whether the server runs long enough; the model's detector knows the uptime",
     ),
     ("job/find.sql", "reads only"),
     ("job/follow_ids.sql", "reads only"),
@@ -109,6 +137,9 @@ impl Action {
             Self::Bury(_) => Some(Statement::Bury),
             Self::OpenFence(_) => Some(Statement::Fence),
             Self::CommitDurable(_) => Some(Statement::Durable),
+            Self::ReleaseUnheard(_) => Some(Statement::Unheard),
+            Self::Sight(_) => Some(Statement::Sight),
+            Self::Relock(_) => Some(Statement::Hold),
             Self::Judge(_) => Some(Statement::Verdict),
             Self::Execute(packet) => match packet {
                 Packet::Claim { .. } => Some(Statement::Claim),
@@ -138,9 +169,7 @@ impl Action {
             | Self::Resume(_)
             | Self::StopServer
             | Self::StartServer
-            | Self::Sight(_)
             | Self::Cut(_)
-            | Self::Relock(_)
             | Self::Unwatch(_) => None,
         }
     }

@@ -23,7 +23,22 @@ impl State {
                 .owner()
                 .is_none_or(|owner| packet.is_awaited(&workers[owner.index()]))
         });
+        next.forget_ended_leases();
         Some(next)
+    }
+
+    /// What a worker heard of a lease matters as long as the lease is its own.
+    fn forget_ended_leases(&mut self) {
+        for owner in OwnerId::ALL {
+            let heard = self.worker(owner).heard;
+            let held = heard.is_some_and(|token| {
+                let mut rows = self.database.jobs.iter();
+                rows.any(|row| row.owner == Some(owner) && row.token == Some(token))
+            });
+            if !held {
+                self.worker_mut(owner).heard = None;
+            }
+        }
     }
 
     fn stepped(&self, scenario: &Scenario, action: Action) -> Option<Self> {
@@ -42,6 +57,7 @@ impl State {
             Action::Bury(job) => self.bury(scenario, job),
             Action::SendClaim(owner) => self.send_claim(scenario, owner),
             Action::SendReclaim(owner, job) => self.send_reclaim(scenario, owner, job),
+            Action::ReleaseUnheard(owner) => self.release_unheard(scenario, owner),
             Action::SendBeat(owner, progress) => self.send_beat(scenario, owner, progress),
             Action::OpenFence(owner) => self.open_fence(scenario, owner),
             Action::Commit(owner) => self.commit(owner, true),
@@ -180,7 +196,7 @@ impl State {
             } => {
                 if scenario.is(Mutant::FenceForShare) && self.database.fenced(job) {
                     next = *self;
-                    next.history.require(Rule::BeatsNeverWait, false);
+                    next.history.require(Rule::BeatsAlwaysReach, false);
                     return Some(next);
                 }
                 let over = self.database.over(scenario, self.database.job(job));
@@ -330,6 +346,7 @@ impl State {
                 age,
                 ..
             } => {
+                worker.heard = Some(token);
                 if worker.handler.is_none() && age < trust_window(scenario) && signalled {
                     worker.was_paused = false;
                     worker.handler = Some(Handler {

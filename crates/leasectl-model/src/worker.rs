@@ -68,6 +68,8 @@ pub struct Worker {
     pub(crate) mode: Mode,
     /// Whether it was stopped since its handler began: its clock missed what others saw.
     pub(crate) was_paused: bool,
+    /// The lease that it was told of and that is its own in the database, handler or not.
+    pub(crate) heard: Option<Token>,
     pub(crate) handler: Option<Handler>,
 }
 
@@ -75,6 +77,7 @@ impl Worker {
     pub(crate) const IDLE: Self = Self {
         mode: Mode::Live,
         was_paused: false,
+        heard: None,
         handler: None,
     };
 
