@@ -16,6 +16,10 @@ test *ARGS:
 chaos *ARGS:
     cargo run --package leasectl-tests --bin leasectl-faults -- {{ARGS}}
 
+# Explores the model of the lease protocol; `just model long` takes minutes and gigabytes.
+model *ARGS:
+    cargo run --release --package leasectl-model --example explore -- {{ARGS}}
+
 # Runs what CI runs.
 ci:
     .ci/run
