@@ -204,3 +204,22 @@ async fn a_nul_in_one_handlers_progress_stops_no_heartbeat() {
         (u64::MAX, "objects")
     );
 }
+
+#[tokio::test]
+async fn an_older_lease_of_the_same_owner_is_not_kept_by_a_newer_one() {
+    let fixture = Fixture::new().await;
+    fixture.forget_server_start().await;
+    let repo = fixture.repository("a").await;
+    let id = fixture.enqueue(repo, &FETCH, "").await.job_id;
+    let me = owner("me");
+    let older = fixture.claim_one(&me, Lane::Fetch).await;
+    fixture.age(id, Duration::from_secs(31)).await;
+    let newer = fixture.reclaim(&me, Lane::Fetch, 1).await.remove(0);
+    let beats = [beat(older.key(), true), beat(newer.lease.key(), true)];
+    let held: Vec<_> = send(&fixture, &me, &beats)
+        .await
+        .into_iter()
+        .map(|reply| reply.key)
+        .collect();
+    assert_eq!(held, [newer.lease.key()]);
+}
