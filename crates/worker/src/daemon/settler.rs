@@ -4,10 +4,12 @@
 //! owner and token, and the database knows which it applied. Waiting is bounded by the channel: when
 //! no settlement gets through, no slot is freed and nothing more is claimed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leasectl_core::database::DatabaseError;
-use leasectl_core::lease::{Settled, Settlement, settle};
+use leasectl_core::database::{Client, DatabaseError};
+use leasectl_core::lease::{Outcome, Settled, Settlement, settle};
+use leasectl_core::wakeup;
 use tokio::sync::{Mutex, mpsc};
 
 use super::outage::{Outage, chain};
@@ -126,7 +128,24 @@ impl Settler {
     async fn send_once(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, DatabaseError> {
         let client = self.shared.database.client().await?;
         let settled = self.shared.answer(settle(&client, settlements)).await;
+        if matches!(settled, Some(Ok(_))) {
+            self.announce_released(&client, settlements).await;
+        }
         self.shared.heard(client, settled)
+    }
+
+    /// Wakes others for what was handed back: they need not wait for their next poll, nor for this
+    /// worker to have ended.
+    async fn announce_released(&self, client: &Client, settlements: &[Settlement]) {
+        let released = settlements
+            .iter()
+            .filter(|s| *s.outcome() == Outcome::Released);
+        let lanes: BTreeSet<_> = released.map(|settlement| settlement.lane).collect();
+        let lanes: Vec<_> = lanes.into_iter().collect();
+        let announced = self.shared.answer(wakeup::announce(client, &lanes)).await;
+        if let Some(Err(error)) = announced {
+            tracing::debug!(error = chain(&error), "released jobs are found by polling");
+        }
     }
 
     fn applied(&self, batch: &Batch, settled: &[Settled]) {
