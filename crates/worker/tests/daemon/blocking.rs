@@ -3,12 +3,13 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use leasectl_core::database::{Database, PoolOptions};
 use leasectl_core::failure::ErrorCode;
 use leasectl_core::job::{self, PublicState};
 use leasectl_worker::daemon::Handler;
 use serde_json::json;
 
-use crate::handlers::{OTHER, WORK, handler};
+use crate::handlers::{Gate, OTHER, WORK, handler, no_op};
 use crate::world::{World, until};
 
 /// What handlers block at, thread and all, until the test is over.
@@ -128,4 +129,40 @@ async fn a_worker_whose_handlers_block_every_thread_gives_itself_up() {
         }
     }
     assert_eq!(failed, threads());
+}
+
+/// On one thread, which the test then blocks.
+#[tokio::test]
+async fn a_worker_whose_own_threads_stand_still_stops_beating_and_others_take_over() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    let job = world.one_job().await;
+    let worker = world
+        .worker([gate.handler(WORK)])
+        .with(|settings| settings.blocked_after = Duration::from_millis(200))
+        .lease_ms(100, 1_500, 60_000)
+        .start();
+    until("the handler runs", || gate.entered() == 1).await;
+    let url = world.url.clone();
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let options = PoolOptions {
+                max_size: 4,
+                application_name: "elsewhere".into(),
+            };
+            let database = Database::connect(&url, options).await.expect("a database");
+            let there = World { database, url };
+            let rival = there.worker([no_op()]).start();
+            let done = there.until_state(job, PublicState::Completed).await;
+            rival.drain().await;
+            done
+        })
+    });
+    let done = elsewhere.join().expect("no panic");
+    assert_eq!(done.attempts[0].outcome.as_deref(), Some("lost"));
+    let why = worker.broken().await;
+    assert!(why.contains("heartbeat"), "{why}");
 }
