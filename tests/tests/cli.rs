@@ -266,3 +266,25 @@ fn every_setting_is_named_in_the_help_with_its_default() {
         assert!(help.contains(default), "{flag}: {default}");
     }
 }
+
+#[test]
+fn a_migration_whose_connection_breaks_says_that_the_database_is_away() {
+    let stage = Stage::unmigrated();
+    let migrate = stage.command(["migrate"]);
+    let sql = stage.sql();
+    sql.run("create schema leasectl");
+    // The first migration has to wait for this table.
+    let _held = sql.hold("create table leasectl.repository (id integer)");
+    let migrated = std::thread::scope(|scope| {
+        let migrating = scope.spawn(|| migrate.run());
+        sql.wait_for_waiter();
+        let cut: i64 = sql.one(
+            "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity \
+              where datname = current_database() and wait_event_type = 'Lock'",
+            &[],
+        );
+        assert_eq!(cut, 1);
+        migrating.join().unwrap()
+    });
+    migrated.expect_code(4);
+}

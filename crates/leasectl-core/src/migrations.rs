@@ -1,7 +1,8 @@
 //! The schema's history: forward-only files in `migrations/`, applied by refinery.
 
+use std::error::Error;
+
 use refinery::Runner;
-use thiserror::Error;
 use tokio_postgres::types::Json;
 
 use crate::database::{Database, DatabaseError};
@@ -34,7 +35,7 @@ pub struct Applied {
 }
 
 /// Why a database could not be migrated.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The database is away.
     #[error(transparent)]
@@ -52,6 +53,27 @@ pub enum MigrateError {
     /// A migration failed; nothing of it remains.
     #[error("cannot apply the migrations")]
     Apply(#[source] Box<refinery::Error>),
+}
+
+impl MigrateError {
+    /// Whether the database is away, or went away meanwhile: waiting may cure it.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_unavailable(),
+            Self::Apply(error) => {
+                let mut cause: Option<&(dyn Error + 'static)> = Some(&**error);
+                while let Some(error) = cause {
+                    if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+                        return DatabaseError::is_outage(error);
+                    }
+                    cause = error.source();
+                }
+                false
+            }
+            Self::Newer { .. } => false,
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for MigrateError {

@@ -137,7 +137,7 @@ impl OpenError {
             Self::NotConfigured { .. } | Self::DataDir(_) | Self::Url { .. } => 2,
             Self::NotRunning { .. } | Self::Embedded(_) => 4,
             Self::Connect { source, .. } if source.is_unavailable() => 4,
-            Self::Migrate(MigrateError::Database(error)) if error.is_unavailable() => 4,
+            Self::Migrate(error) if error.is_unavailable() => 4,
             Self::Connect { .. }
             | Self::Migrate(_)
             | Self::Pending { .. }

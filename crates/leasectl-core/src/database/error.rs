@@ -32,9 +32,14 @@ impl DatabaseError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::ConnectTimeout | Self::NoAnswer | Self::Connect(_) => true,
-            Self::Statement(error) => error.is_closed() || is_passing(error.code()),
+            Self::Statement(error) => Self::is_outage(error),
             Self::UnknownValue(_) => false,
         }
+    }
+
+    /// Whether a statement failed because the database is away, rather than the statement wrong.
+    pub(crate) fn is_outage(error: &tokio_postgres::Error) -> bool {
+        error.is_closed() || is_passing(error.code())
     }
 
     /// The server's error code, if it answered with one.

@@ -214,6 +214,9 @@ impl From<MigrateError> for CommandError {
             MigrateError::Newer { .. } => {
                 Self::caused(Exit::Failed, &error).hint("update this program")
             }
+            MigrateError::Apply(_) if error.is_unavailable() => {
+                Self::caused(Exit::Unavailable, &error).hint("nothing of it was applied; try again")
+            }
             MigrateError::Apply(_) => Self::caused(Exit::Failed, &error)
                 .hint("nothing of it was applied; a lock time-out is cured by trying again"),
         }
