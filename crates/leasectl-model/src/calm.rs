@@ -4,7 +4,7 @@
 //! processes stay stopped, and answers under way are gone. One fresh worker does the rest, and every
 //! accepted job must come to its end within a bounded time.
 
-use crate::database::{Beaten, Database, Ended, Enqueuing};
+use crate::database::{Beaten, Database, Ended, Enqueuing, Stored};
 use crate::ids::{JobId, OwnerId};
 use crate::mutant::Mutant;
 use crate::packet::Outcome;
@@ -87,8 +87,7 @@ fn run_one(scenario: &Scenario, database: &mut Database) {
 impl Database {
     fn everything_ended(&self) -> bool {
         self.jobs.iter().all(|row| {
-            row.ended()
-                || (row.state == crate::database::Stored::Absent && row.enqueuing == Enqueuing::No)
+            row.ended() || (row.state == Stored::Absent && row.enqueuing == Enqueuing::No)
         })
     }
 }

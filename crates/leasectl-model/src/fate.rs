@@ -133,13 +133,14 @@ impl State {
             }
         }
         if scenario.is(Mutant::VerdictIsOwnership) {
-            return next.judge_and_own(scenario, owner);
+            return next.judge_and_own(owner);
         }
         next.database.judge(scenario, owner);
         Some(next)
     }
 
-    fn judge_and_own(mut self, scenario: &Scenario, from: OwnerId) -> Option<Self> {
+    /// What [`Mutant::VerdictIsOwnership`] does instead of a verdict.
+    fn judge_and_own(mut self, from: OwnerId) -> Option<Self> {
         let to = OwnerId::ALL.into_iter().find(|&other| {
             let worker = self.worker(other);
             other != from && worker.mode == Mode::Live && worker.handler.is_none()
@@ -156,7 +157,6 @@ impl State {
             silence: 0,
             stage: Stage::Working,
         });
-        debug_assert!(scenario.is(Mutant::VerdictIsOwnership));
         Some(self)
     }
 

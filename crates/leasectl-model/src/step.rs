@@ -2,7 +2,7 @@
 
 use crate::action::Action;
 use crate::clock::INTERVAL;
-use crate::database::{Beaten, Ended, Lease, Stored};
+use crate::database::{Beaten, Database, Ended, Enqueuing, Job, Lease, Stored};
 use crate::history::Change;
 use crate::ids::{JobId, OwnerId, Token};
 use crate::mutant::Mutant;
@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    fn with_database(&self, database: crate::database::Database) -> Option<Self> {
+    fn with_database(&self, database: Database) -> Option<Self> {
         Some(Self { database, ..*self })
     }
 
@@ -159,7 +159,7 @@ impl State {
     }
 
     /// A lease was taken: was it for silence that the server could have heard?
-    fn judge_loss(&mut self, row: &crate::database::Job) {
+    fn judge_loss(&mut self, row: &Job) {
         let for_silence = row.patience > 0;
         let heard = row.silence.min(self.database.uptime);
         self.history.require(
@@ -251,8 +251,8 @@ impl State {
         self.history
             .claimed((job, owner, lease.token), row.attempt, row.max_attempts);
         let mut transactions = self.database.jobs.iter();
-        let uncommitted = row.enqueuing != crate::database::Enqueuing::No
-            || transactions.any(|r| r.enqueuing == crate::database::Enqueuing::Merging(job));
+        let uncommitted = row.enqueuing != Enqueuing::No
+            || transactions.any(|r| r.enqueuing == Enqueuing::Merging(job));
         self.history
             .require(Rule::StartsAfterTheCommit, !uncommitted);
         self.history
