@@ -102,6 +102,24 @@ fn every_rule_can_be_broken_by_some_mutant() {
     }
 }
 
+#[test]
+fn a_session_cut_twice_between_two_sightings_costs_repeated_work_and_nothing_else() {
+    let signal = SCENARIOS.iter().find(|s| s.name == "signal").unwrap();
+    let mut scenario = *signal;
+    scenario.faults.cuts = 2;
+    let checker = LeaseModel { scenario }
+        .checker()
+        .target_state_count(300_000)
+        .spawn_bfs()
+        .join();
+    let broken: Vec<_> = checker
+        .discoveries()
+        .into_keys()
+        .filter(|name| !sights().any(|sight| sight == *name))
+        .collect();
+    assert_eq!(broken, [Rule::NoLiveOwnerJudged.name()]);
+}
+
 /// Statements that take effect on random walks through a scenario.
 fn walk(scenario: Scenario, seed: u64, met: &mut Vec<Statement>) {
     let model = LeaseModel { scenario };
