@@ -121,3 +121,16 @@ async fn a_worker_takes_no_more_than_it_has_room_for_and_the_longest_held_first(
     let rest = fixture.reclaim(&owner("two"), Lane::Fetch, 2).await;
     assert_eq!(rest.len(), 1);
 }
+
+#[tokio::test]
+async fn a_job_that_loses_its_worker_in_its_last_attempt_is_buried() {
+    let (fixture, jobs) = with_jobs(1).await;
+    let _lease = fixture.claim_one(&owner("one"), Lane::Fetch).await;
+    let last = "update leasectl.job set attempt = max_attempts";
+    fixture.execute(last, &[]).await;
+    fixture.age(jobs[0], Duration::from_secs(60)).await;
+    let taken = fixture.reclaim(&owner("two"), Lane::Fetch, 1).await;
+    assert!(taken.is_empty());
+    let buried = lease::bury(&fixture.client().await).await.unwrap();
+    assert_eq!(buried.len(), 1);
+}
