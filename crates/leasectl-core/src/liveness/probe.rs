@@ -104,9 +104,12 @@ async fn ask(client: &tokio_postgres::Client, sql: &str) -> Result<Seen, Livenes
         .simple_query(sql)
         .await
         .map_err(DatabaseError::from)?;
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
+    let row = messages.iter().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message {
+            Some(row)
+        } else {
+            None
+        }
     });
     let column = |at| row.and_then(|row| row.get(at)).unwrap_or_default();
     Ok(Seen {

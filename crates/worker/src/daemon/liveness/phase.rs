@@ -104,7 +104,11 @@ impl Phase {
                 is_announced,
                 is_answered: true,
             },
-            other => other,
+            other @ (Self::Starting
+            | Self::Held
+            | Self::ServerDown
+            | Self::Stopped
+            | Self::Heartbeat) => other,
         }
     }
 
@@ -139,7 +143,12 @@ impl Phase {
                     Self::Stopped
                 }
             }
-            other => other,
+            other @ (Self::Starting
+            | Self::Held
+            | Self::Lost { .. }
+            | Self::ServerDown
+            | Self::Stopped
+            | Self::Heartbeat) => other,
         }
     }
 
@@ -147,7 +156,7 @@ impl Phase {
     pub(crate) fn unwatched(self) -> Self {
         match self {
             Self::Stopped | Self::ServerDown => Self::Heartbeat,
-            other => other,
+            other @ (Self::Starting | Self::Held | Self::Lost { .. } | Self::Heartbeat) => other,
         }
     }
 }
