@@ -2,6 +2,7 @@
 
 use leasectl_core::database::{ConnectError, Database, PoolOptions};
 use leasectl_core::kind::Lane;
+use leasectl_core::lease::Settled;
 
 use crate::fixture::{FETCH, Fixture, owner};
 
@@ -37,7 +38,8 @@ async fn a_fenced_transaction_has_limits_of_its_own_where_a_pooler_keeps_no_sett
     fenced.commit().await.unwrap();
     let row = client.query_one(LIMITS, &[]).await.unwrap();
     assert_eq!(row.get::<_, String>(0), "0 0 0");
-    drop(fixture.settle(lease.release()).await);
+    let released = fixture.settle(lease.release()).await;
+    assert!(matches!(released, Settled::Applied { .. }), "{released:?}");
 }
 
 #[tokio::test]
@@ -57,6 +59,11 @@ async fn a_database_that_may_lose_commits_is_refused() {
         )
         .await
         .unwrap();
-    let refused = Database::connect(&fixture.url, options()).await.unwrap_err();
-    assert!(matches!(refused, ConnectError::CommitsMayBeLost), "{refused:?}");
+    let refused = Database::connect(&fixture.url, options())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, ConnectError::CommitsMayBeLost),
+        "{refused:?}"
+    );
 }

@@ -62,9 +62,10 @@ pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(),
         "killed to the other handler's first report",
         killed_at.elapsed(),
     );
-    let job = match job.state {
-        PublicState::Running => until(stage, story, id, Some(&victim.owner), |_| false).await?,
-        _ => job,
+    let job = if job.state.is_finished() {
+        job
+    } else {
+        until(stage, story, id, Some(&victim.owner), |_| false).await?
     };
     story.pause();
     succeeded(&job)?;
