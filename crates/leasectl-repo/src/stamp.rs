@@ -62,12 +62,16 @@ pub(crate) struct Stamp {
 impl Stamp {
     /// Describes the clone in `dir` as it is, expecting the given next versions of HEAD and of the
     /// packed references as well.
+    ///
+    /// Packs that the stamp before this one vouched for stay as they were then: looked at anew, one
+    /// that was damaged or deleted since would pass for healthy from now on.
     pub(crate) fn take(dir: &Path, url: &str, next: &[(Published, Print)]) -> io::Result<Self> {
-        let mut packs = Vec::new();
+        let mut packs = Self::read(dir).map_or_else(|_| Vec::new(), |former| former.packs);
         for entry in fs::read_dir(pack_dir(dir))? {
             let entry = entry?;
             if let Ok(name) = entry.file_name().into_string()
                 && is_pack_file(&name)
+                && !packs.iter().any(|pack| pack.name == name)
             {
                 packs.push(PackFile {
                     print: Print::of(&entry.path())?,
@@ -96,6 +100,14 @@ impl Stamp {
             packed_refs: accepted(Published::PackedRefs)?,
             config: Print::of(&dir.join("config"))?,
         })
+    }
+
+    /// Vouches no more for packs that are gone: after they were joined, that is as it should be.
+    pub(crate) fn without_missing_packs(mut self, dir: &Path) -> Self {
+        let packs = pack_dir(dir);
+        self.packs
+            .retain(|pack| fs::symlink_metadata(packs.join(&pack.name)).is_ok());
+        self
     }
 
     /// Puts the stamp into the clone, in one step.
@@ -185,4 +197,54 @@ fn accepts(prints: &[Print], file: &Path) -> bool {
 
 fn is_pack_file(name: &str) -> bool {
     name.starts_with("pack-") && (name.ends_with(".pack") || name.ends_with(".idx"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "https://example.org/a/b";
+
+    /// A folder with the files that a stamp is about, and its stamp.
+    fn stamped() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(pack_dir(dir.path())).unwrap();
+        fs::create_dir(dir.path().join("refs")).unwrap();
+        for file in ["HEAD", "packed-refs", "config", "objects/pack/pack-1.pack"] {
+            fs::write(dir.path().join(file), "content").unwrap();
+        }
+        Stamp::take(dir.path(), URL, &[])
+            .unwrap()
+            .write(dir.path())
+            .unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_new_stamp_does_not_vouch_for_damage_since_the_last_one() {
+        type Damage = fn(&Path) -> io::Result<()>;
+        let damages: [Damage; 2] = [|pack| fs::write(pack, "rot"), |pack| fs::remove_file(pack)];
+        for damage in damages {
+            let dir = stamped();
+            damage(&pack_dir(dir.path()).join("pack-1.pack")).unwrap();
+            fs::write(pack_dir(dir.path()).join("pack-2.pack"), "fetched").unwrap();
+            let stamp = Stamp::take(dir.path(), URL, &[]).unwrap();
+            assert!(stamp.knows_pack("pack-2.pack"));
+            assert_eq!(
+                stamp.check(dir.path(), URL),
+                Err(RecloneReason::DamagedPack)
+            );
+        }
+    }
+
+    #[test]
+    fn packs_that_were_joined_are_forgotten() {
+        let dir = stamped();
+        fs::write(pack_dir(dir.path()).join("pack-2.pack"), "joined").unwrap();
+        fs::remove_file(pack_dir(dir.path()).join("pack-1.pack")).unwrap();
+        let stamp = Stamp::take(dir.path(), URL, &[]).unwrap();
+        let stamp = stamp.without_missing_packs(dir.path());
+        assert_eq!(stamp.check(dir.path(), URL), Ok(()));
+        assert!(!stamp.knows_pack("pack-1.pack"));
+    }
 }

@@ -33,5 +33,7 @@ pub(super) fn repack_if_many(dir: &Path, url: &str) -> io::Result<()> {
         git.wait()?;
     }
     // Whatever git did or did not do, this is what is there now.
-    Stamp::take(dir, url, &[])?.write(dir)
+    Stamp::take(dir, url, &[])?
+        .without_missing_packs(dir)
+        .write(dir)
 }
