@@ -20,7 +20,7 @@ fn a_job_that_hangs_in_every_attempt_ends_in_error_and_shows_each_of_them() {
     let no_backoff = "update leasectl.job set not_before = now() \
                       where id::text = $1 and state = 'scheduled'";
     let ended = wait_until(LIMIT, "the job's end", || {
-        stage.sql().rows(no_backoff, &[&job]);
+        stage.sql().rows(no_backoff, &[&job]).clear();
         let seen = stage.job(&job);
         (seen["state"] == "error").then_some(seen)
     });
