@@ -12,12 +12,13 @@ const FAULTS: u64 = 1_000;
 const FAULTS_OF_A_SEED: u64 = 150;
 /// Workers frozen within a fence that does not hold; one that is frozen for long enough is enough.
 const FREEZES: u64 = 16;
-/// Seeds of rounds in which something was broken.
-const SEEDS: [u64; 0] = [];
+/// Seeds of rounds in which something was broken: in 101 a new stamp vouched for a pack that was damaged
+/// during the fetch.
+const SEEDS: [u64; 1] = [101];
 
 /// Around the capture of the test runner, so that a run that hangs shows its seed as well.
 fn say(line: &str) {
-    writeln!(std::io::stderr(), "faults: {line}").expect("standard error");
+    writeln!(std::io::stderr(), "faults: {line}").ok();
 }
 
 #[track_caller]
