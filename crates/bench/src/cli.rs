@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures leasectl against floors and peers in one run.
 #[derive(Parser, Debug)]
@@ -21,6 +21,13 @@ pub(crate) enum Command {
     /// A worker process with a handler that does nothing.
     #[command(hide = true)]
     NoopWorker(NoopWorker),
+    /// A worker process that fetches, and tells when its handlers start and end.
+    #[command(hide = true)]
+    FetchWorker(FetchWorker),
+    /// A worker process of the peer.
+    #[cfg(feature = "peers")]
+    #[command(hide = true)]
+    PeerWorker(crate::peer::PeerWorker),
     /// The HTTP service, as its own program runs it.
     #[command(hide = true)]
     ApiService(leasectl_api::config::Arguments),
@@ -47,6 +54,8 @@ pub(crate) enum Scenarios {
     Warm(Rounds),
     /// Cold clone and nothing-new fetch, beside git.
     Clone(CloneOptions),
+    /// What becomes of running jobs when their worker or the database is gone.
+    Takeover(TakeoverOptions),
 }
 
 /// How often to measure.
@@ -112,6 +121,87 @@ pub(crate) struct CloneOptions {
     pub(crate) bundle: PathBuf,
 }
 
+/// What to do to workers, and how often.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TakeoverOptions {
+    /// What to do; everything unless given.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = TakeoverCase::ALL)]
+    pub(crate) cases: Vec<TakeoverCase>,
+    /// Kills of each sort with the death signal on.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) kills: usize,
+    /// Worlds in which heartbeats decide: each takes longer than stale-after, all run at once.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) slow: usize,
+    /// Workers that are cut off.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) cuts: usize,
+    /// Workers that are drained.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) drains: usize,
+    /// Workers that idle.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) idle: usize,
+    /// Let heartbeats alone decide, to see what the death signal costs and brings.
+    #[arg(long)]
+    no_death_signal: bool,
+}
+
+impl TakeoverOptions {
+    /// Whether the workers hold a liveness session.
+    pub(crate) fn death_signal(&self) -> bool {
+        !self.no_death_signal
+    }
+}
+
+impl Default for TakeoverOptions {
+    fn default() -> Self {
+        Self {
+            cases: TakeoverCase::ALL.to_vec(),
+            kills: 100,
+            slow: 5,
+            cuts: 20,
+            drains: 10,
+            idle: 100,
+            no_death_signal: false,
+        }
+    }
+}
+
+/// What to do to workers.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TakeoverCase {
+    /// SIGKILL of the owner, alone and with the detector.
+    Killed,
+    /// SIGKILL with the death signal off.
+    WithoutSignal,
+    /// SIGSTOP, then SIGCONT.
+    Frozen,
+    /// A connection that swallows everything.
+    Blackholed,
+    /// Connections that break and cannot be made again.
+    CutOff,
+    /// SIGTERM.
+    Drained,
+    /// A hundred workers without work.
+    Idle,
+    /// A restart of the database.
+    Restarted,
+}
+
+impl TakeoverCase {
+    const ALL: [Self; 8] = [
+        Self::Killed,
+        Self::WithoutSignal,
+        Self::Frozen,
+        Self::Blackholed,
+        Self::CutOff,
+        Self::Drained,
+        Self::Idle,
+        Self::Restarted,
+    ];
+}
+
 /// What every scenario is told.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AllOptions {
@@ -133,4 +223,30 @@ pub(crate) struct NoopWorker {
     /// A datagram socket that is told when each handler starts.
     #[arg(long)]
     pub(crate) tell: Option<PathBuf>,
+}
+
+/// The settings of a fetching worker process.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FetchWorker {
+    /// The database.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// Where its clones are.
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
+    /// What its connections are called.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// A datagram socket that is told when each handler starts and ends.
+    #[arg(long)]
+    pub(crate) tell: PathBuf,
+    /// Handlers at once.
+    #[arg(long)]
+    pub(crate) concurrency: usize,
+    /// How long handlers may finish after SIGTERM, in milliseconds.
+    #[arg(long)]
+    pub(crate) drain_timeout_ms: u64,
+    /// Let heartbeats alone decide.
+    #[arg(long)]
+    pub(crate) no_death_signal: bool,
 }

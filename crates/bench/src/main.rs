@@ -6,19 +6,25 @@
 
 mod cli;
 mod error;
+mod fetch_worker;
 mod fill;
 mod floor;
 mod noop;
+#[cfg(feature = "peers")]
+mod peer;
 mod process;
+mod proxy;
 mod report;
 mod scenario;
 mod server;
+mod tell;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use leasectl_api::program::ProgramError;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Cli, Command};
 use crate::error::BenchError;
@@ -35,7 +41,13 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     if !matches!(cli.command, Command::ApiService(_)) {
-        init_logging();
+        // What a scenario does to its workers is an outage to them: they are expected to warn.
+        let is_expected = matches!(cli.command, Command::FetchWorker(_));
+        init_logging(if is_expected {
+            LevelFilter::ERROR
+        } else {
+            LevelFilter::WARN
+        });
     }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,6 +70,9 @@ fn run(cli: Cli) -> Result<(), BenchError> {
         .build()?;
     match cli.command {
         Command::NoopWorker(arguments) => runtime.block_on(noop::run(arguments)),
+        #[cfg(feature = "peers")]
+        Command::PeerWorker(arguments) => runtime.block_on(peer::run(arguments)),
+        Command::FetchWorker(arguments) => runtime.block_on(fetch_worker::run(arguments)),
         // It sets up its own logging, metrics and signals, as in its own program.
         Command::ApiService(arguments) => {
             let settings = arguments.resolve().map_err(ProgramError::from)?;
@@ -67,10 +82,10 @@ fn run(cli: Cli) -> Result<(), BenchError> {
     }
 }
 
-/// Warnings only: a line per job would be part of what is measured.
-fn init_logging() {
+/// Warnings at most: a line per job would be part of what is measured.
+fn init_logging(level: LevelFilter) {
     tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_max_level(level)
         .with_writer(std::io::stderr)
         .init();
 }

@@ -3,7 +3,6 @@
 //! The worker is the real one: `leasectl_worker::daemon::run` in a process of its own, with
 //! heartbeats, sweeps, wakeups and fenced settlements. Only the handler is empty.
 
-use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,12 +15,12 @@ use leasectl_worker::daemon::{
     Concurrency, Handler, Handlers, JobContext, Pipeline, Shutdown, WorkerSettings,
     run as run_daemon,
 };
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use crate::cli::NoopWorker;
 use crate::error::BenchError;
 use crate::server;
+use crate::tell::{Event, Teller};
 
 /// The kind that does nothing.
 pub(crate) const SPEC: KindSpec = KindSpec {
@@ -35,15 +34,8 @@ pub(crate) fn kinds() -> Kinds {
     Kinds::standard().with(SPEC)
 }
 
-/// Nanoseconds on a clock that all processes of this machine share.
-pub(crate) fn monotonic_nanos() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
-
 struct Noop {
-    tell: Option<UnixDatagram>,
+    tell: Option<Teller>,
 }
 
 #[async_trait]
@@ -52,10 +44,9 @@ impl Handler for Noop {
         SPEC
     }
 
-    async fn run(&self, _context: JobContext) -> Result<Value, JobError> {
-        if let Some(socket) = &self.tell {
-            // A listener that is gone has measured enough.
-            let _ = socket.send(&monotonic_nanos().to_le_bytes());
+    async fn run(&self, context: JobContext) -> Result<Value, JobError> {
+        if let Some(teller) = &self.tell {
+            teller.tell(Event::Started, context.job.id);
         }
         Ok(json!({}))
     }
@@ -75,14 +66,7 @@ pub(crate) async fn run(arguments: NoopWorker) -> Result<(), BenchError> {
         batch: pipeline.batch,
         settlers: pipeline.settlers,
     };
-    let tell = match &arguments.tell {
-        Some(path) => {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect(path)?;
-            Some(socket)
-        }
-        None => None,
-    };
+    let tell = arguments.tell.as_deref().map(Teller::connect).transpose()?;
     // One that claims, those that settle, and two for sweeps and registration.
     let database = server::open(&arguments.url, pipeline.settlers + 3)?;
     let direct = DatabaseUrl::parse(&arguments.url)?;

@@ -7,10 +7,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 
-use crate::cli::PipelineOptions;
+use crate::cli::{FetchWorker, PipelineOptions};
 use crate::error::BenchError;
+
+pub(crate) use rustix::process::Signal;
 
 /// How long a worker may take to drain.
 const END_LIMIT: Duration = Duration::from_secs(40);
@@ -23,14 +26,32 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Asks it to end and waits until it did.
-    pub(crate) async fn end(mut self) -> Result<(), BenchError> {
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok())
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)
-                .map_err(io::Error::from)?;
+    /// Its id; 0 once it has been waited for.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// Sends it a signal; it returns before the signal has an effect.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), BenchError> {
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, signal).map_err(io::Error::from)?;
         }
+        Ok(())
+    }
+
+    /// Ends it by SIGKILL, whatever state it is in, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result<(), BenchError> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Asks it to end and waits until it did.
+    pub(crate) async fn end(self) -> Result<(), BenchError> {
+        self.signal(Signal::TERM)?;
+        self.ended().await
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(mut self) -> Result<(), BenchError> {
         let ended = tokio::time::timeout(END_LIMIT, self.child.wait()).await;
         let status = ended.map_err(|_elapsed| BenchError::TooLate {
             what: "the end of a process",
@@ -65,6 +86,39 @@ pub(crate) fn noop_worker(
     Ok(Process {
         child,
         program: "the no-op worker",
+    })
+}
+
+/// Starts this program again as a worker that fetches.
+pub(crate) fn fetch_worker(arguments: &FetchWorker) -> Result<Process, BenchError> {
+    let mut command = command(std::env::current_exe()?.as_os_str());
+    command.args(["fetch-worker", "--url", &arguments.url]);
+    command.args(["--name", &arguments.name]);
+    command.arg("--folder").arg(&arguments.folder);
+    command.arg("--tell").arg(&arguments.tell);
+    command.arg(format!("--concurrency={}", arguments.concurrency));
+    command.arg(format!("--drain-timeout-ms={}", arguments.drain_timeout_ms));
+    if arguments.no_death_signal {
+        command.arg("--no-death-signal");
+    }
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    Ok(Process {
+        child,
+        program: "the fetching worker",
+    })
+}
+
+/// Starts this program again as the peer's worker.
+#[cfg(feature = "peers")]
+pub(crate) fn peer_worker(url: &str, jobs: usize, tell: &Path) -> Result<Process, BenchError> {
+    let mut command = command(std::env::current_exe()?.as_os_str());
+    command.args(["peer-worker", "--url", url]);
+    command.arg(format!("--jobs={jobs}"));
+    command.arg("--tell").arg(tell);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    Ok(Process {
+        child,
+        program: "the peer's worker",
     })
 }
 

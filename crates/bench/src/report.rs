@@ -18,6 +18,8 @@ pub(crate) enum Unit {
     Seconds,
     /// One number divided by another.
     Ratio,
+    /// Hundredths.
+    Percent,
     /// Things.
     Count,
     /// Bytes.
@@ -182,6 +184,7 @@ impl Unit {
             Self::Microseconds => "us",
             Self::Seconds => "s",
             Self::Ratio => "ratio",
+            Self::Percent => "percent",
             Self::Count => "count",
             Self::Bytes => "bytes",
         }
@@ -194,6 +197,7 @@ impl Unit {
             Self::Microseconds => format!("{value:.1} µs"),
             Self::Seconds => format!("{value:.2} s"),
             Self::Ratio => format!("{value:.2}×"),
+            Self::Percent => format!("{value:.2} %"),
             Self::Count => format!("{value:.0}"),
             Self::Bytes => format!("{:.2} MiB", value / f64::from(1 << 20)),
         }

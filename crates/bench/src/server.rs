@@ -1,7 +1,10 @@
 //! The PostgreSQL server that everything is measured on: thrown away, but as durable as any.
 
+use std::path::PathBuf;
+
 use leasectl_core::database::{Database, DatabaseUrl, PoolOptions};
 use leasectl_core::migrations;
+use leasectl_embedded::Mode;
 use leasectl_embedded::scratch::{ScratchServer, ScratchSettings};
 use tokio_postgres::NoTls;
 
@@ -29,7 +32,12 @@ pub(crate) struct Queue {
 
 impl Server {
     pub(crate) fn start() -> Result<Self, BenchError> {
-        let settings = SETTINGS.iter().fold(
+        Self::start_with(&[])
+    }
+
+    /// One with more settings.
+    pub(crate) fn start_with(more: &[(&str, &str)]) -> Result<Self, BenchError> {
+        let settings = SETTINGS.iter().chain(more).fold(
             ScratchSettings::new().durable(),
             |settings, (name, value)| settings.with(name, value),
         );
@@ -62,6 +70,34 @@ impl Server {
         Ok(Queue { url, database, own })
     }
 
+    /// The server's main process.
+    pub(crate) fn pid(&self) -> Result<u32, BenchError> {
+        let pid = self.scratch.pid();
+        pid.ok_or_else(|| BenchError::Unexpected("the server does not run".to_owned()))
+    }
+
+    /// Stops the server; blocks until it has ended.
+    pub(crate) fn stop(&self, mode: Mode) -> Result<(), BenchError> {
+        Ok(self.scratch.stop(mode)?)
+    }
+
+    /// Starts the stopped server again; blocks until it runs.
+    pub(crate) fn start_again(&self) -> Result<(), BenchError> {
+        Ok(self.scratch.start_again()?)
+    }
+
+    /// The socket at which it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        let name = format!(".s.PGSQL.{}", self.scratch.port());
+        self.scratch.socket_dir().join(name)
+    }
+
+    /// A database's URL over a TCP port of the loopback address that leads to the socket.
+    pub(crate) fn url_over(port: u16, url: &str) -> String {
+        let database = url.rsplit('/').next().unwrap_or_default();
+        format!("postgres://leasectl@127.0.0.1:{port}/{database}?sslmode=disable")
+    }
+
     /// The arguments with which PostgreSQL's own programs reach a database of this server.
     pub(crate) fn program_arguments(&self, url: &str) -> Vec<String> {
         let database = url.rsplit('/').next().unwrap_or_default();
@@ -76,9 +112,14 @@ impl Server {
 
 /// A pool of that many connections.
 pub(crate) fn open(url: &str, connections: usize) -> Result<Database, BenchError> {
+    open_as(url, connections, "leasectl-bench")
+}
+
+/// The same under a name of its own.
+pub(crate) fn open_as(url: &str, connections: usize, name: &str) -> Result<Database, BenchError> {
     let options = PoolOptions {
         max_size: connections,
-        application_name: "leasectl-bench".to_owned(),
+        application_name: name.to_owned(),
     };
     Ok(Database::open(&DatabaseUrl::parse(url)?, options)?)
 }

@@ -49,8 +49,33 @@ pub(crate) async fn run(server: &Server, options: &DrainOptions) -> Result<(), B
                 report.add(name, Unit::Ratio, Bar::AtLeast(0.9), rate / one);
             }
         }
+        #[cfg(feature = "peers")]
+        beside_peer(server, options.jobs, one, &mut report).await?;
     }
     Ok(report.print()?)
+}
+
+/// What a peer does with as many jobs on the same server.
+#[cfg(feature = "peers")]
+async fn beside_peer(
+    server: &Server,
+    jobs: usize,
+    one: Option<f64>,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    report.note(crate::peer::describe());
+    let peer = crate::peer::drain(server, jobs).await?;
+    let name = "graphile_worker, one process";
+    report.add(name, Unit::JobsPerSecond, Bar::None, peer);
+    if let Some(one) = one {
+        report.add(
+            "one process ÷ graphile_worker",
+            Unit::Ratio,
+            Bar::None,
+            one / peer,
+        );
+    }
+    Ok(())
 }
 
 fn name(processes: usize) -> String {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use leasectl_core::job::enqueue;
 use leasectl_core::kind::Lane;
 use leasectl_core::wakeup;
-use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
 use super::PIPELINE;
@@ -16,7 +15,8 @@ use crate::cli::Rounds;
 use crate::error::BenchError;
 use crate::report::{Bar, Report, Unit, median, percentile};
 use crate::server::Server;
-use crate::{fill, noop, process};
+use crate::tell::{Ear, milliseconds, monotonic_nanos};
+use crate::{fill, process};
 
 /// Jobs of one round.
 const JOBS: usize = 500;
@@ -63,22 +63,20 @@ async fn round(server: &Server) -> Result<Vec<f64>, BenchError> {
     let repositories = fill::repositories(&queue.own, WARM_UP + JOBS).await?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("handlers");
-    let socket = UnixDatagram::bind(&path)?;
+    let ear = Ear::bind(&path)?;
     let worker = process::noop_worker(&queue.url, PIPELINE, Some(&path))?;
     let mut times = Vec::with_capacity(JOBS);
     for (number, request) in fill::requests(&repositories)?.iter().enumerate() {
-        let before = noop::monotonic_nanos();
+        let before = monotonic_nanos();
         enqueue(&queue.database, std::slice::from_ref(request)).await?;
         wakeup::announce(&queue.database.client().await?, &[Lane::Fetch]).await?;
-        let mut started = [0; 8];
-        let heard = timeout(LIMIT, socket.recv(&mut started)).await;
-        heard.map_err(|_elapsed| BenchError::TooLate {
+        let heard = timeout(LIMIT, ear.hear()).await;
+        let started = heard.map_err(|_elapsed| BenchError::TooLate {
             what: "the start of a handler",
             seconds: LIMIT.as_secs(),
         })??;
         if number >= WARM_UP {
-            let nanos = u64::from_le_bytes(started).saturating_sub(before);
-            times.push(Duration::from_nanos(nanos).as_secs_f64() * 1_000.0);
+            times.push(milliseconds(before, started.at));
         }
         tokio::time::sleep(IDLE).await;
     }

@@ -7,10 +7,14 @@ mod drain;
 mod enqueue;
 mod heartbeat;
 mod latency;
+mod takeover;
 mod warm;
+
+pub(crate) use self::clone::cache as clone_cache;
 
 use crate::cli::{
     AllOptions, CloneOptions, DrainOptions, EnqueueOptions, PipelineOptions, Scenarios,
+    TakeoverOptions,
 };
 use crate::error::BenchError;
 use crate::server::Server;
@@ -35,6 +39,7 @@ pub(crate) async fn run(scenario: &Scenarios) -> Result<(), BenchError> {
         Scenarios::Claim(rounds) => claim::run(&server, *rounds).await,
         Scenarios::Warm(rounds) => warm::run(*rounds).await,
         Scenarios::Clone(options) => clone::run(options).await,
+        Scenarios::Takeover(options) => takeover::run(options).await,
     }
 }
 
@@ -59,6 +64,7 @@ async fn all(server: &Server, options: &AllOptions) -> Result<(), BenchError> {
     heartbeat::run(server, rounds).await?;
     claim::run(server, rounds).await?;
     warm::run(rounds).await?;
+    takeover::run(&TakeoverOptions::default()).await?;
     if let Some(bundle) = options.bundle.clone() {
         clone::run(&CloneOptions { rounds, bundle }).await?;
     }
