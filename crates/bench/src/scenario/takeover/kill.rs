@@ -15,32 +15,32 @@ use crate::tell::{milliseconds, monotonic_nanos};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Death {
     /// The owner; the detector is another.
-    OwnerAlone,
+    DetectorSurvives,
     /// The owner, which is the detector.
-    OwnerThatDetects,
+    DetectorItself,
     /// The owner and the detector, which is another; the third takes over.
-    OwnerAndDetector,
+    WithDetector,
 }
 
 impl Death {
     const ALL: [Self; 3] = [
-        Self::OwnerAlone,
-        Self::OwnerThatDetects,
-        Self::OwnerAndDetector,
+        Self::DetectorSurvives,
+        Self::DetectorItself,
+        Self::WithDetector,
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Self::OwnerAlone => "killed, the detector survives",
-            Self::OwnerThatDetects => "killed, it was the detector",
-            Self::OwnerAndDetector => "killed together with the detector",
+            Self::DetectorSurvives => "killed, the detector survives",
+            Self::DetectorItself => "killed, it was the detector",
+            Self::WithDetector => "killed together with the detector",
         }
     }
 
     fn bars(self) -> Bars {
         let median = match self {
-            Self::OwnerAlone => 500.0,
-            Self::OwnerThatDetects | Self::OwnerAndDetector => 800.0,
+            Self::DetectorSurvives => 500.0,
+            Self::DetectorItself | Self::WithDetector => 800.0,
         };
         Bars {
             median: Bar::AtMost(median),
@@ -77,11 +77,11 @@ pub(super) async fn run(server: &Server, options: &TakeoverOptions) -> Result<()
 async fn round(world: &mut World, death: Death) -> Result<(f64, bool), BenchError> {
     let detector = world.some_detector().await?;
     let victim = owned_by(world, |pid| {
-        (pid == detector) == (death == Death::OwnerThatDetects)
+        (pid == detector) == (death == Death::DetectorItself)
     })
     .await?;
     let mut dead = vec![victim.pid];
-    if death == Death::OwnerAndDetector {
+    if death == Death::WithDetector {
         dead.push(detector);
     }
     let at = monotonic_nanos();
