@@ -27,14 +27,14 @@ with asked as materialized (
        limit 1) equal on true
    order by a.ord
 ), fresh as materialized (
-  select leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.*
+  select leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.*,
+         i.lane <> 'stack' and i.not_before is not null and i.not_before > now() as delayed
     from input i
    where i.equal_id is null
 ), placed as (
-  select f.*, f.lane <> 'stack' and f.not_before > now() as delayed,
-         held.rank as held_rank, held.state as held_state,
+  select f.*, held.rank as held_rank, held.state as held_state,
          -- Only the first of a lane's newcomers can take it.
-         row_number() over (partition by f.repo_id, f.lane, f.lane <> 'stack' and f.not_before > now()
+         row_number() over (partition by f.repo_id, f.lane, f.delayed
                             order by case f.lane when 'stack' then 0 else -f.priority end, f.ord) as place
     from fresh f
     left join lateral (

@@ -174,6 +174,23 @@ async fn a_batch_answers_in_order_with_its_own_duplicates_merged() {
 }
 
 #[tokio::test]
+async fn a_time_that_is_past_does_not_make_a_batch_collide_with_itself() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let past = NotBefore::At(chrono::DateTime::UNIX_EPOCH.into());
+    let requests = [
+        fixture.request(repo, &FETCH, "1").not_before(past),
+        fixture.request(repo, &FETCH, "2"),
+    ];
+    let accepted = job::enqueue(&fixture.database, &requests).await.unwrap();
+    let states: Vec<_> = accepted.iter().map(|enqueued| enqueued.state).collect();
+    assert_eq!(states, [PublicState::Queued, PublicState::Waiting]);
+    // A second try would have drawn two more.
+    let drawn = "select last_value from leasectl.job_seq";
+    assert_eq!(fixture.count(drawn).await, 2);
+}
+
+#[tokio::test]
 async fn batches_that_overlap_in_opposite_orders_are_all_accepted() {
     let fixture = Fixture::new().await;
     let mut repos = Vec::new();
