@@ -93,12 +93,12 @@ impl Statement {
 /// Files of `lease/`, `liveness/` and `job/` that no action stands for, and why.
 pub const OUTSIDE: &[(&str, &str)] = &[
     (
-        "lease/cancel_requests.sql",
-        "reads only: handlers of the model hear of a cancel request with their heartbeat's answer",
-    ),
-    (
         "lease/heartbeat_missing.sql",
         "reads only: tells a lost lease from a row that somebody outside has locked; in the model nobody does",
+    ),
+    (
+        "lease/look.sql",
+        "reads only: a hint, which any owner of the model may act on at any moment; handlers hear of a cancel request with their heartbeat's answer",
     ),
     (
         "liveness/next_key.sql",

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::settle::without_nul;
 use super::{LeaseKey, LeaseSettings};
 use crate::database::{Client, DatabaseError};
-use crate::ids::{JobId, Owner, Token};
+use crate::ids::{Owner, Token};
 use crate::time::seconds;
 
 /// How far a job is.
@@ -124,21 +124,6 @@ fn key_of(row: &Row) -> LeaseKey {
         job_id: row.get::<_, uuid::Uuid>(0).into(),
         token: Token::new(row.get(1)),
     }
-}
-
-/// Which of an owner's running jobs somebody asked to stop.
-///
-/// # Errors
-/// When the database is away.
-pub async fn cancel_requests(client: &Client, owner: &Owner) -> Result<Vec<JobId>, DatabaseError> {
-    let statement = client
-        .prepare_cached(include_str!("cancel_requests.sql"))
-        .await?;
-    let rows = client.query(&statement, &[&owner.as_str()]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| row.get::<_, uuid::Uuid>(0).into())
-        .collect())
 }
 
 /// PostgreSQL text holds no NUL, and a status line need not be long.

@@ -8,6 +8,7 @@
 mod claim;
 mod fence;
 mod heartbeat;
+mod look;
 mod promote;
 mod reclaim;
 mod settings;
@@ -21,7 +22,8 @@ use serde_json::Value;
 
 pub use self::claim::{ClaimCursor, ClaimRequest, claim, claim_onward};
 pub use self::fence::{Fence, FenceError, FencedTransaction};
-pub use self::heartbeat::{Beat, BeatReply, Progress, cancel_requests, heartbeat, still_held};
+pub use self::heartbeat::{Beat, BeatReply, Progress, heartbeat, still_held};
+pub use self::look::{Outlook, look};
 pub use self::promote::{Swept, promote, sweep};
 pub use self::reclaim::{Buried, ReclaimReason, Reclaimed, bury, reclaim};
 pub use self::settings::{LeaseSettings, LeaseSettingsError};

@@ -7,7 +7,7 @@ use leasectl_core::kind::Lane;
 use leasectl_core::lease;
 use uuid::Uuid;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, owner};
 
 /// Often enough that the server stops planning for the parameters of each call.
 const CALLS: usize = 8;
@@ -27,6 +27,7 @@ const FILL: &str = "
 /// What the sessions of a worker and of the API do all day.
 async fn do_everything(database: &Database, id: JobId) -> Vec<Lane> {
     let client = database.client().await.unwrap();
+    lease::look(&client, &owner("me")).await.unwrap();
     let promoted = lease::sweep(&client).await.unwrap().promoted;
     drop(client);
     job::cancel(database, id).await.unwrap();

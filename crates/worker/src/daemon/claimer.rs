@@ -29,8 +29,7 @@ pub(crate) struct Claimer {
     shared: Arc<Shared>,
     settlements: mpsc::Sender<Finished>,
     pacing: Pacing,
-    /// Rewound with every look for dead leases, so that more urgent newcomers wait for one poll
-    /// at most.
+    /// Rewound whenever a look saw ready jobs, so that more urgent newcomers wait for one poll at most.
     cursor: ClaimCursor,
     unheard: Unheard,
     outage: Outage,
@@ -51,11 +50,7 @@ impl Claimer {
         ready: oneshot::Sender<()>,
     ) -> Self {
         let settings = &shared.settings;
-        let pacing = Pacing::new(
-            Instant::now(),
-            settings.pipeline.batch,
-            settings.poll_interval,
-        );
+        let pacing = Pacing::new(settings.pipeline.batch);
         let outage = shared
             .outages
             .watch("claim", settings.poll_interval.mul_f64(2.0));
@@ -90,6 +85,9 @@ impl Claimer {
             };
             for (lane, _) in &round.asks {
                 self.pacing.hint(*lane);
+            }
+            if round.reclaim {
+                self.pacing.somebody_died();
             }
             let delay = self.outage.failed(&error);
             tokio::select! {
@@ -133,26 +131,33 @@ impl Claimer {
                 self.pacing.hint(lane);
             }
             if self.shared.hints.take_dead() {
-                self.pacing.somebody_died(Instant::now());
+                self.pacing.somebody_died();
+            }
+            if self.shared.hints.take_seen() {
+                self.cursor.rewind();
             }
             let slots = Arc::clone(&self.shared.slots);
             let room = |lane| Room {
                 capacity: slots.capacity(lane),
                 free: slots.free(lane),
             };
-            match self.pacing.step(Instant::now(), room, rand::random()) {
+            let now = Instant::now();
+            let until = match self.pacing.step(now, room) {
                 Step::Round { reclaim, asks } => return Round { reclaim, asks },
-                Step::WaitUntil(_) if self.unheard.is_due(Instant::now()) => {
-                    return Round {
-                        reclaim: false,
-                        asks: Vec::new(),
-                    };
-                }
-                Step::WaitUntil(moment) => tokio::select! {
-                    () = self.shared.hints.given() => {}
-                    () = slots.freed() => {}
-                    () = tokio::time::sleep_until(moment) => {}
-                },
+                Step::Wait => None,
+                Step::WaitUntil(moment) => Some(moment),
+            };
+            if self.unheard.is_due(now) {
+                return Round {
+                    reclaim: false,
+                    asks: Vec::new(),
+                };
+            }
+            let until = until.into_iter().chain(self.unheard.due()).min();
+            tokio::select! {
+                () = self.shared.hints.given() => {}
+                () = slots.freed() => {}
+                () = sleep_until(until) => {}
             }
         }
     }
@@ -171,7 +176,7 @@ impl Claimer {
             }
         }
         if round.reclaim {
-            self.cursor.rewind();
+            self.pacing.reclaiming();
             let request = ClaimRequest {
                 slots: &asks,
                 kinds: &kinds,
@@ -266,8 +271,7 @@ impl Claimer {
             *free = free.saturating_sub(taken);
         }
         asks.retain(|(_, free)| *free > 0);
-        self.pacing
-            .reclaimed(Instant::now(), took_all_room, rand::random());
+        self.pacing.reclaimed(took_all_room);
         let mut counts: BTreeMap<Lane, usize> = BTreeMap::new();
         let leases = reclaimed.into_iter().map(|taken| {
             *counts.entry(taken.lease.job().lane).or_default() += 1;
@@ -340,5 +344,13 @@ impl Claimer {
                 shared.attempts.spawn_on(attempt, threads);
             }
         }
+    }
+}
+
+/// Sleeps until that moment; for ever without one.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

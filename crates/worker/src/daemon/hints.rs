@@ -11,8 +11,10 @@ use super::per_lane::PerLane;
 #[derive(Debug)]
 pub(crate) struct Hints {
     lanes: PerLane<AtomicBool>,
-    /// Leases of a dead worker are to be reclaimed.
+    /// Leases that are over are to be reclaimed.
     dead: AtomicBool,
+    /// Ready jobs were seen by somebody who began at the head of the queue.
+    seen: AtomicBool,
     given: Notify,
 }
 
@@ -22,6 +24,7 @@ impl Hints {
         Self {
             lanes: PerLane::from_fn(|_| AtomicBool::new(false)),
             dead: AtomicBool::new(false),
+            seen: AtomicBool::new(false),
             given: Notify::new(),
         }
     }
@@ -37,7 +40,16 @@ impl Hints {
         }
     }
 
-    /// Says that the lanes have leases of a dead worker, to be reclaimed at once.
+    /// Says that the lanes have ready jobs, maybe before those that the claim loop saw last.
+    pub(crate) fn give_seen(&self, lanes: impl IntoIterator<Item = Lane>) {
+        let mut lanes = lanes.into_iter().peekable();
+        if lanes.peek().is_some() {
+            self.seen.store(true, Ordering::Release);
+        }
+        self.give(lanes);
+    }
+
+    /// Says that the lanes have leases that are over, to be reclaimed at once.
     pub(crate) fn give_dead(&self, lanes: impl IntoIterator<Item = Lane>) {
         self.dead.store(true, Ordering::Release);
         for lane in lanes {
@@ -46,7 +58,12 @@ impl Hints {
         self.given.notify_one();
     }
 
-    /// Whether somebody died since the last call.
+    /// Whether ready jobs were seen since the last call.
+    pub(crate) fn take_seen(&self) -> bool {
+        self.seen.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether there was something to reclaim since the last call.
     pub(crate) fn take_dead(&self) -> bool {
         self.dead.swap(false, Ordering::AcqRel)
     }

@@ -1,5 +1,5 @@
-//! What every worker does for all of them: buries jobs that may not run again, sweeps the lanes,
-//! finds cancel requests, asks for the fetches that are due, and keeps the history's partitions.
+//! What every worker does for all of them: buries jobs that may not run again and sweeps the lanes
+//! when a look says so, asks for the fetches that are due, and keeps the history's partitions.
 //!
 //! Every statement here skips what another worker has locked, so many workers may do it at once.
 
@@ -11,9 +11,8 @@ use leasectl_core::job::{self, EnqueueError, EnqueueRequest};
 use leasectl_core::kind::{FETCH, Kinds};
 use leasectl_core::{lease, repository};
 use serde_json::json;
+use tokio::sync::Notify;
 
-use super::outage::Outage;
-use super::pacing::jittered;
 use super::shared::Shared;
 
 /// How often the history's partitions are looked after.
@@ -22,13 +21,20 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often due fetches are looked for; a repository's own interval is counted in minutes.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Sweeps at every poll until the future is dropped.
-pub(crate) async fn sweep(shared: Arc<Shared>) {
-    let poll_interval = shared.settings.poll_interval;
-    let mut outage = shared.outages.watch("sweep", 2 * poll_interval);
+/// Buries and sweeps whenever a look said so, until the future is dropped.
+pub(crate) async fn sweep(shared: Arc<Shared>, wanted: Arc<Notify>) {
+    let mut outage = shared
+        .outages
+        .watch("sweep", 2 * shared.settings.poll_interval);
     loop {
-        let swept = sweep_once(&shared).await;
-        tokio::time::sleep(next(&mut outage, swept, poll_interval)).await;
+        wanted.notified().await;
+        match sweep_once(&shared).await {
+            Ok(()) => outage.over(),
+            Err(error) => {
+                tokio::time::sleep(outage.failed(&error)).await;
+                wanted.notify_one();
+            }
+        }
     }
 }
 
@@ -38,7 +44,7 @@ pub(crate) async fn schedule(shared: Arc<Shared>) {
     loop {
         let asked = shared.answer(ask_for_fetches(&shared)).await;
         let asked = asked.unwrap_or(Err(DatabaseError::NoAnswer));
-        tokio::time::sleep(next(&mut outage, asked, SCHEDULE_INTERVAL)).await;
+        tokio::time::sleep(outage.pause(asked, SCHEDULE_INTERVAL)).await;
     }
 }
 
@@ -59,18 +65,7 @@ pub(crate) async fn keep_history(shared: Arc<Shared>) {
             );
         }
         let kept = kept.map(|_| ());
-        tokio::time::sleep(next(&mut outage, kept, RETENTION_INTERVAL)).await;
-    }
-}
-
-/// How long to wait after that answer.
-fn next(outage: &mut Outage, answer: Result<(), DatabaseError>, interval: Duration) -> Duration {
-    match answer {
-        Ok(()) => {
-            outage.over();
-            jittered(interval, rand::random())
-        }
-        Err(error) => outage.failed(&error),
+        tokio::time::sleep(outage.pause(kept, RETENTION_INTERVAL)).await;
     }
 }
 
@@ -89,9 +84,6 @@ async fn sweep_over(shared: &Shared, client: &Client) -> Result<(), DatabaseErro
         shared.hints.give([buried.lane]);
     }
     shared.hints.give(lease::sweep(client).await?.promoted);
-    for id in lease::cancel_requests(client, &shared.settings.owner).await? {
-        shared.registry.cancel(id);
-    }
     Ok(())
 }
 

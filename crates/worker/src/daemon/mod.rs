@@ -14,6 +14,7 @@ mod heartbeat;
 mod hints;
 mod listener;
 mod liveness;
+mod lookout;
 mod maintenance;
 pub(crate) mod metrics;
 pub(crate) mod outage;

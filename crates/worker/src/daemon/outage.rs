@@ -68,6 +68,21 @@ impl Outage {
         delay
     }
 
+    /// How long to wait after that answer, in a loop that asks once per interval.
+    pub(crate) fn pause(
+        &mut self,
+        answer: Result<(), DatabaseError>,
+        interval: Duration,
+    ) -> Duration {
+        match answer {
+            Ok(()) => {
+                self.over();
+                jittered(interval, rand::random())
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
     /// A round trip worked.
     pub(crate) fn over(&mut self) {
         self.backoff.reset();
@@ -88,6 +103,12 @@ impl Drop for Outage {
             self.board.loops_cut_off.fetch_sub(1, Ordering::AcqRel);
         }
     }
+}
+
+/// The interval shortened or lengthened by up to a tenth, which spreads the polls of many workers.
+/// `random` is in 0..1.
+fn jittered(interval: Duration, random: f64) -> Duration {
+    interval.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0))
 }
 
 /// The error and its causes in one line.
@@ -119,6 +140,13 @@ mod tests {
         one.over();
         drop(two);
         assert_eq!(board.loops_cut_off.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn jitter_stays_within_a_tenth() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(jittered(ten, 0.0), Duration::from_secs(9));
+        assert_eq!(jittered(ten, 1.0), Duration::from_secs(11));
     }
 
     #[test]

@@ -1,12 +1,11 @@
-//! When to claim, from which lanes, and when to look for dead leases: decisions, no I/O.
+//! When to claim, from which lanes, and when to reclaim: decisions, no I/O.
 //!
-//! A lane is worth asking when a hint or the poll says that there may be work, or when the last
-//! claim returned all that it asked for. A lane that returned less is empty until a hint says
-//! otherwise, so an idle worker sends one round per poll interval and nothing more.
+//! A lane is worth asking when a hint says that there may be work, or when the last claim returned all
+//! that it asked for. A lane that returned less is empty until a hint says otherwise, so an idle worker
+//! claims nothing; the look of each poll gives the hints that wakeups do not.
 //!
-//! **Invariant (I12).** Dead leases are looked for before fresh jobs are claimed whenever the
-//! reclaim deadline has passed, and the deadline moves only when the look found fewer than there
-//! was room for.
+//! **Invariant (I12).** Once somebody said that there are dead leases, they are taken before fresh jobs,
+//! until a reclaim found fewer than there was room for.
 
 use std::time::Duration;
 
@@ -23,76 +22,63 @@ const GATHER: Duration = Duration::from_millis(2);
 pub(crate) enum Step {
     /// Ask the database.
     Round {
-        /// Whether dead leases are to be looked for first.
+        /// Whether dead leases are to be reclaimed first.
         reclaim: bool,
         /// How many leases to ask for, by lane; none is zero.
         asks: Vec<(Lane, usize)>,
     },
     /// Nothing to ask before this moment, unless a hint or a freed slot comes first.
     WaitUntil(Instant),
-}
-
-/// The state of one lane's claims.
-#[derive(Clone, Copy, Default, Debug)]
-struct LanePace {
-    /// There may be ready jobs.
-    may_have_more: bool,
+    /// Nothing to ask before a hint or a freed slot comes.
+    Wait,
 }
 
 /// Decides when to ask for what.
 #[derive(Debug)]
 pub(crate) struct Pacing {
     batch: usize,
-    poll_interval: Duration,
-    lanes: PerLane<LanePace>,
-    next_poll: Instant,
-    reclaim_due: Instant,
+    /// Lanes that may have ready jobs.
+    may_have_more: PerLane<bool>,
+    /// There may be dead leases.
+    reclaim: bool,
     gather_until: Option<Instant>,
 }
 
 impl Pacing {
     /// Everything is due at once: a new worker knows nothing about the queue.
-    pub(crate) fn new(now: Instant, batch: usize, poll_interval: Duration) -> Self {
+    pub(crate) fn new(batch: usize) -> Self {
         Self {
             batch: batch.max(1),
-            poll_interval,
-            lanes: PerLane::default(),
-            next_poll: now,
-            reclaim_due: now,
+            may_have_more: PerLane::from_fn(|_| true),
+            reclaim: true,
             gather_until: None,
         }
     }
 
     /// Somebody said that the lane may have ready jobs.
     pub(crate) fn hint(&mut self, lane: Lane) {
-        self.lanes[lane].may_have_more = true;
+        self.may_have_more[lane] = true;
     }
 
-    /// Somebody said that there are leases of a dead worker: they are looked for now.
-    pub(crate) fn somebody_died(&mut self, now: Instant) {
-        self.reclaim_due = self.reclaim_due.min(now);
+    /// Somebody said that there are dead leases.
+    pub(crate) fn somebody_died(&mut self) {
+        self.reclaim = true;
     }
 
-    /// Decides what to do now. `jitter` is in 0..1 and spreads the polls of many workers.
-    pub(crate) fn step(&mut self, now: Instant, room: impl Fn(Lane) -> Room, jitter: f64) -> Step {
-        if now >= self.next_poll {
-            for lane in Lane::ALL {
-                self.hint(lane);
-            }
-            self.next_poll = now + jittered(self.poll_interval, jitter);
-        }
-        let reclaim = now >= self.reclaim_due;
+    /// Decides what to do now.
+    pub(crate) fn step(&mut self, now: Instant, room: impl Fn(Lane) -> Room) -> Step {
+        let reclaim = self.reclaim;
         let rooms = PerLane::from_fn(room);
         let open = |lane: &Lane| rooms[*lane].free > 0;
         let asks: Vec<(Lane, usize)> = Lane::ALL
             .into_iter()
             .filter(open)
-            .filter(|lane| reclaim || self.lanes[*lane].may_have_more)
+            .filter(|lane| reclaim || self.may_have_more[*lane])
             .map(|lane| (lane, rooms[lane].free.min(self.batch)))
             .collect();
         if asks.is_empty() {
             self.gather_until = None;
-            return Step::WaitUntil(self.next_poll);
+            return Step::Wait;
         }
         if !asks
             .iter()
@@ -100,7 +86,7 @@ impl Pacing {
         {
             let until = *self.gather_until.get_or_insert(now + GATHER);
             if now < until {
-                return Step::WaitUntil(until.min(self.next_poll));
+                return Step::WaitUntil(until);
             }
         }
         self.gather_until = None;
@@ -110,22 +96,25 @@ impl Pacing {
     /// A claim is about to be sent; hints that come from now on count for the next one.
     pub(crate) fn claiming(&mut self, asks: &[(Lane, usize)]) {
         for (lane, _) in asks {
-            self.lanes[*lane].may_have_more = false;
+            self.may_have_more[*lane] = false;
         }
     }
 
     /// A claim returned `got` leases of a lane that was asked for `asked`.
     pub(crate) fn claimed(&mut self, lane: Lane, asked: usize, got: usize) {
         if asked > 0 && got >= asked {
-            self.lanes[lane].may_have_more = true;
+            self.may_have_more[lane] = true;
         }
     }
 
-    /// A look for dead leases ended; `took_all_room` says that there may be more of them.
-    pub(crate) fn reclaimed(&mut self, now: Instant, took_all_room: bool, jitter: f64) {
-        if !took_all_room {
-            self.reclaim_due = now + jittered(self.poll_interval, jitter);
-        }
+    /// A reclaim is about to be sent; deaths that are heard of from now on count for the next one.
+    pub(crate) fn reclaiming(&mut self) {
+        self.reclaim = false;
+    }
+
+    /// A reclaim ended; `took_all_room` says that there may be more dead leases.
+    pub(crate) fn reclaimed(&mut self, took_all_room: bool) {
+        self.reclaim |= took_all_room;
     }
 }
 
@@ -145,16 +134,9 @@ impl Room {
     }
 }
 
-/// The interval shortened or lengthened by up to a tenth. `random` is in 0..1.
-pub(crate) fn jittered(interval: Duration, random: f64) -> Duration {
-    interval.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const POLL: Duration = Duration::from_secs(1);
 
     fn fetch_only(capacity: usize, free: usize) -> impl Fn(Lane) -> Room {
         move |lane| match lane {
@@ -166,74 +148,52 @@ mod tests {
         }
     }
 
+    fn round(reclaim: bool, free: usize) -> Step {
+        Step::Round {
+            reclaim,
+            asks: vec![(Lane::Fetch, free)],
+        }
+    }
+
     /// A pacing whose first round found nothing.
     fn idle(now: Instant) -> Pacing {
-        let mut pacing = Pacing::new(now, 100, POLL);
-        let step = pacing.step(now, fetch_only(4, 4), 0.5);
-        assert_eq!(
-            step,
-            Step::Round {
-                reclaim: true,
-                asks: vec![(Lane::Fetch, 4)]
-            }
-        );
+        let mut pacing = Pacing::new(100);
+        assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
+        pacing.reclaiming();
+        pacing.reclaimed(false);
         pacing.claiming(&[(Lane::Fetch, 4)]);
-        pacing.reclaimed(now, false, 0.5);
         pacing.claimed(Lane::Fetch, 4, 0);
         pacing
     }
 
     #[test]
-    fn an_idle_worker_sleeps_until_the_poll() {
+    fn an_idle_worker_asks_nothing_until_it_gets_a_hint() {
         let now = Instant::now();
         let mut pacing = idle(now);
-        assert_eq!(
-            pacing.step(now, fetch_only(4, 4), 0.5),
-            Step::WaitUntil(now + POLL)
-        );
-        let step = pacing.step(now + POLL, fetch_only(4, 4), 0.5);
-        assert_eq!(
-            step,
-            Step::Round {
-                reclaim: true,
-                asks: vec![(Lane::Fetch, 4)]
-            }
-        );
-    }
-
-    #[test]
-    fn a_hint_is_followed_at_once() {
-        let now = Instant::now();
-        let mut pacing = idle(now);
+        let later = now + Duration::from_secs(3_600);
+        assert_eq!(pacing.step(later, fetch_only(4, 4)), Step::Wait);
         pacing.hint(Lane::Fetch);
-        let step = pacing.step(now, fetch_only(4, 4), 0.5);
-        assert_eq!(
-            step,
-            Step::Round {
-                reclaim: false,
-                asks: vec![(Lane::Fetch, 4)]
-            }
-        );
+        assert_eq!(pacing.step(later, fetch_only(4, 4)), round(false, 4));
     }
 
     #[test]
-    fn a_death_is_followed_by_a_look_for_dead_leases_at_once() {
+    fn a_death_is_followed_by_a_reclaim_as_soon_as_there_is_room() {
         let now = Instant::now();
         let mut pacing = idle(now);
-        let soon = now + POLL / 10;
-        pacing.somebody_died(soon);
-        assert!(matches!(
-            pacing.step(soon, fetch_only(4, 0), 0.5),
-            Step::WaitUntil(_)
-        ));
-        let step = pacing.step(soon, fetch_only(4, 1), 0.5);
-        assert_eq!(
-            step,
-            Step::Round {
-                reclaim: true,
-                asks: vec![(Lane::Fetch, 1)]
-            }
-        );
+        pacing.somebody_died();
+        assert_eq!(pacing.step(now, fetch_only(4, 0)), Step::Wait);
+        assert_eq!(pacing.step(now, fetch_only(4, 1)), round(true, 1));
+    }
+
+    #[test]
+    fn a_death_that_is_heard_of_while_a_reclaim_is_under_way_outlives_its_answer() {
+        let now = Instant::now();
+        let mut pacing = idle(now);
+        pacing.somebody_died();
+        pacing.reclaiming();
+        pacing.somebody_died();
+        pacing.reclaimed(false);
+        assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
     }
 
     #[test]
@@ -241,18 +201,8 @@ mod tests {
         let now = Instant::now();
         let mut pacing = idle(now);
         pacing.claimed(Lane::Fetch, 4, 4);
-        assert_eq!(
-            pacing.step(now, fetch_only(4, 0), 0.5),
-            Step::WaitUntil(now + POLL)
-        );
-        let step = pacing.step(now, fetch_only(4, 1), 0.5);
-        assert_eq!(
-            step,
-            Step::Round {
-                reclaim: false,
-                asks: vec![(Lane::Fetch, 1)]
-            }
-        );
+        assert_eq!(pacing.step(now, fetch_only(4, 0)), Step::Wait);
+        assert_eq!(pacing.step(now, fetch_only(4, 1)), round(false, 1));
     }
 
     #[test]
@@ -260,10 +210,15 @@ mod tests {
         let now = Instant::now();
         let mut pacing = idle(now);
         pacing.claimed(Lane::Fetch, 4, 3);
-        assert_eq!(
-            pacing.step(now, fetch_only(4, 1), 0.5),
-            Step::WaitUntil(now + POLL)
-        );
+        assert_eq!(pacing.step(now, fetch_only(4, 1)), Step::Wait);
+    }
+
+    #[test]
+    fn a_lane_that_was_not_asked_says_nothing_about_more() {
+        let now = Instant::now();
+        let mut pacing = idle(now);
+        pacing.claimed(Lane::Fetch, 0, 0);
+        assert_eq!(pacing.step(now, fetch_only(4, 4)), Step::Wait);
     }
 
     #[test]
@@ -273,10 +228,7 @@ mod tests {
         pacing.claiming(&[(Lane::Fetch, 4)]);
         pacing.hint(Lane::Fetch);
         pacing.claimed(Lane::Fetch, 4, 0);
-        assert!(matches!(
-            pacing.step(now, fetch_only(4, 4), 0.5),
-            Step::Round { .. }
-        ));
+        assert_eq!(pacing.step(now, fetch_only(4, 4)), round(false, 4));
     }
 
     #[test]
@@ -284,24 +236,13 @@ mod tests {
         let now = Instant::now();
         let mut pacing = idle(now);
         pacing.hint(Lane::Fetch);
-        assert_eq!(
-            pacing.step(now, fetch_only(500, 3), 0.5),
-            Step::WaitUntil(now + GATHER)
-        );
-        assert!(matches!(
-            pacing.step(now, fetch_only(500, 100), 0.5),
-            Step::Round { .. }
-        ));
+        let gather = Step::WaitUntil(now + GATHER);
+        assert_eq!(pacing.step(now, fetch_only(500, 3)), gather);
+        assert_eq!(pacing.step(now, fetch_only(500, 100)), round(false, 100));
         pacing.hint(Lane::Fetch);
+        assert_eq!(pacing.step(now, fetch_only(500, 3)), gather);
         let later = now + GATHER;
-        assert_eq!(
-            pacing.step(now, fetch_only(500, 3), 0.5),
-            Step::WaitUntil(later)
-        );
-        assert!(matches!(
-            pacing.step(later, fetch_only(500, 4), 0.5),
-            Step::Round { .. }
-        ));
+        assert_eq!(pacing.step(later, fetch_only(500, 4)), round(false, 4));
     }
 
     #[test]
@@ -309,51 +250,21 @@ mod tests {
         let now = Instant::now();
         let mut pacing = idle(now);
         pacing.claimed(Lane::Fetch, 4, 4);
-        let due = now + POLL;
-        assert!(matches!(
-            pacing.step(due, fetch_only(4, 0), 0.5),
-            Step::WaitUntil(_)
-        ));
-        let later = due + POLL;
-        let round = Step::Round {
-            reclaim: true,
-            asks: vec![(Lane::Fetch, 1)],
-        };
-        assert_eq!(pacing.step(later, fetch_only(4, 1), 0.5), round);
-        pacing.reclaimed(later, true, 0.5);
-        assert_eq!(pacing.step(later, fetch_only(4, 1), 0.5), round);
-        pacing.reclaimed(later, false, 0.5);
+        pacing.somebody_died();
+        assert_eq!(pacing.step(now, fetch_only(4, 0)), Step::Wait);
+        for took_all_room in [true, false] {
+            assert_eq!(pacing.step(now, fetch_only(4, 1)), round(true, 1));
+            pacing.reclaiming();
+            pacing.reclaimed(took_all_room);
+        }
         pacing.hint(Lane::Fetch);
-        let fresh = Step::Round {
-            reclaim: false,
-            asks: vec![(Lane::Fetch, 1)],
-        };
-        assert_eq!(pacing.step(later, fetch_only(4, 1), 0.5), fresh);
+        assert_eq!(pacing.step(now, fetch_only(4, 1)), round(false, 1));
     }
 
     #[test]
     fn a_claim_never_asks_for_more_than_a_batch() {
-        let now = Instant::now();
-        let mut pacing = Pacing::new(now, 100, POLL);
-        let step = pacing.step(now, fetch_only(500, 500), 0.5);
-        assert_eq!(
-            step,
-            Step::Round {
-                reclaim: true,
-                asks: vec![(Lane::Fetch, 100)]
-            }
-        );
-    }
-
-    #[test]
-    fn jitter_stays_within_a_tenth() {
-        assert_eq!(
-            jittered(Duration::from_secs(10), 0.0),
-            Duration::from_secs(9)
-        );
-        assert_eq!(
-            jittered(Duration::from_secs(10), 1.0),
-            Duration::from_secs(11)
-        );
+        let mut pacing = Pacing::new(100);
+        let step = pacing.step(Instant::now(), fetch_only(500, 500));
+        assert_eq!(step, round(true, 100));
     }
 }

@@ -8,7 +8,7 @@ use leasectl_core::database::{ConnectError, Database, DatabaseError, DatabaseUrl
 use leasectl_core::kind::Lane;
 use leasectl_core::{wakeup, worker};
 use thiserror::Error;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -24,7 +24,7 @@ use super::settler::Settler;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
 use super::verdict::StopReason;
-use super::{attempt, listener, liveness, maintenance, systemd};
+use super::{attempt, listener, liveness, lookout, maintenance, systemd};
 
 /// How long an end without waiting may take to hand leases back.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ struct Supervisor {
     shared: Arc<Shared>,
     claimer: JoinHandle<()>,
     settlers: JoinSet<()>,
-    /// Listener, sweeps, retention, watchdog: they run until they are aborted.
+    /// Listener, looks, sweeps, retention, watchdog: they run until they are aborted.
     others: JoinSet<()>,
     heartbeat: HeartbeatThread,
     liveness: Option<OwnThread>,
@@ -178,7 +178,12 @@ impl Supervisor {
         }
         let mut others = JoinSet::new();
         others.spawn(listener::listen(Arc::clone(&shared), direct));
-        others.spawn(maintenance::sweep(Arc::clone(&shared)));
+        let to_sweep = Arc::new(Notify::new());
+        others.spawn(lookout::look_out(
+            Arc::clone(&shared),
+            Arc::clone(&to_sweep),
+        ));
+        others.spawn(maintenance::sweep(Arc::clone(&shared), to_sweep));
         others.spawn(maintenance::schedule(Arc::clone(&shared)));
         others.spawn(maintenance::keep_history(Arc::clone(&shared)));
         let vigil = &shared.vigil;

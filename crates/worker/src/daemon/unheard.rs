@@ -66,10 +66,14 @@ impl Unheard {
         suspicion.next_look = now;
     }
 
+    /// When to look for something, if there may be something.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.suspicion.as_ref().map(|suspicion| suspicion.next_look)
+    }
+
     /// Whether it is time to look for something.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        let suspicion = self.suspicion.as_ref();
-        suspicion.is_some_and(|suspicion| suspicion.next_look <= now)
+        self.due().is_some_and(|due| due <= now)
     }
 
     /// What to look for: leases after that token, if one was heard of, except for these.

@@ -1,14 +1,17 @@
 //! Compares every row with the model, and the order in which the rows were accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leasectl_core::job::PublicState;
+use leasectl_core::kind::Lane;
+use leasectl_core::lease;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::model::{Job, Model, State, When};
-use super::system::{At, Store, at_stage};
+use super::steps::OWNERS;
+use super::system::{At, Store, at_stage, name};
 
 /// A job as both sides tell it.
 #[derive(Clone, PartialEq, Debug)]
@@ -65,7 +68,34 @@ pub(super) fn assert_same(store: &Store, model: &Model) {
         assert_eq!(told.len(), expected.len());
         assert_eq!(order, accepted(model), "the order of acceptance");
         assert_heads(store, model, at).await;
+        assert_looks(store, model, at).await;
     });
+}
+
+/// What an idle worker sees at its next poll.
+async fn assert_looks(store: &Store, model: &Model, at: &At) {
+    let lanes = |wanted: &dyn Fn(&Job) -> bool| {
+        let jobs = model.jobs.iter().filter(|job| wanted(job));
+        jobs.map(|job| job.ask.lane).collect::<BTreeSet<_>>()
+    };
+    let over = |job: &Job| matches!(job.state, State::Running { over: Some(_), .. });
+    for me in 0..OWNERS {
+        let asked = |job: &Job| match job.state {
+            State::Running { lease, .. } => job.cancel_requested && model.minted[lease].owner == me,
+            State::Scheduled | State::Waiting | State::Ready | State::Finished(_) => false,
+        };
+        let looked = lease::look(&at.client, &name(me)).await.unwrap();
+        let sorted = |lanes: Vec<Lane>| lanes.into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(
+            sorted(looked.ready),
+            lanes(&|job| job.state == State::Ready)
+        );
+        assert_eq!(sorted(looked.over), lanes(&over));
+        assert_eq!(looked.to_sweep, model.is_to_sweep());
+        let stop: BTreeSet<_> = looked.cancelled.iter().map(|id| store.index(*id)).collect();
+        let to_stop = (0..model.jobs.len()).filter(|n| asked(&model.jobs[*n]));
+        assert_eq!(stop, to_stop.collect());
+    }
 }
 
 fn index(store: &Store, row: &Row) -> usize {

@@ -16,6 +16,10 @@ use self::system::Store;
 
 /// The same few sequences every time, so that a change is judged and not its luck. A search asks for
 /// more of them with `PROPTEST_CASES`, and for others with `PROPTEST_RNG_SEED`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the library's own variable; it does not tell whether it was set"
+)]
 fn config() -> Config {
     let asked = Config::default();
     let cases = std::env::var_os("PROPTEST_CASES").map_or(64, |_| asked.cases);

@@ -221,6 +221,15 @@ impl Model {
         self.jobs.iter().any(over)
     }
 
+    /// Whether a sweep would find something.
+    pub(super) fn is_to_sweep(&self) -> bool {
+        self.jobs.iter().any(|job| match job.state {
+            State::Scheduled => job.ask.when == Some(When::Past),
+            State::Waiting => job.staged || self.holder(job.place()).is_none(),
+            State::Ready | State::Running { .. } | State::Finished(_) => false,
+        })
+    }
+
     fn holder(&self, place: (usize, Lane)) -> Option<usize> {
         let holds = |job: &Job| job.place() == place && job.holds_its_lane();
         self.jobs.iter().position(holds)

@@ -329,7 +329,7 @@ impl Store {
     }
 }
 
-fn name(me: usize) -> Owner {
+pub(super) fn name(me: usize) -> Owner {
     owner(&format!("w{me}"))
 }
 

@@ -25,8 +25,12 @@ const SENIOR_PING: Duration = Duration::from_millis(250);
 /// with it.
 const SENIORS: usize = 3;
 
-/// How often a worker that is not the detector looks how many are older.
+/// How often most workers look who is there, and so how many are older.
 const LOOK_AROUND: Duration = Duration::from_secs(10);
+
+/// The same for those that replace a dead detector: whom they never saw hold its lock gets a longer
+/// grace from them.
+const SENIOR_LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// The beats of one session.
 pub(super) struct Detector {
@@ -72,9 +76,14 @@ impl Detector {
         if !self.detects {
             // The first thing a session does is to see who is there: only those it misses soon.
             if now >= self.next_look_around {
-                self.next_look_around = now + LOOK_AROUND;
                 let seen = self.look(session).await?;
                 drop(seen);
+                self.next_look_around = now
+                    + if self.is_senior {
+                        SENIOR_LOOK_AROUND
+                    } else {
+                        LOOK_AROUND
+                    };
             }
             self.detects = session.ping().await?.detects;
             if !self.detects {
