@@ -28,12 +28,16 @@ pub enum Action {
     SendClaim(OwnerId),
     /// A worker sends a reclaim, having seen that this job's lease is over.
     SendReclaim(OwnerId, JobId),
-    /// A worker looks for a lease that it took and was never told of, and hands it back.
-    ReleaseUnheard(OwnerId),
+    /// A worker waits no longer for the answer to its claim, which may yet be carried out.
+    GiveUp(Packet),
+    /// A worker that gave up a claim looks for what it took, and hands that back.
+    LookForUnheard(OwnerId),
     /// A worker sends a heartbeat; `true`: its handler advanced.
     SendBeat(OwnerId, bool),
     /// A handler opens its fenced transaction.
     OpenFence(OwnerId),
+    /// A handler that was stopped and blocks its thread opens one.
+    OpenLateFence(OwnerId),
     /// A handler's transaction commits its result.
     Commit(OwnerId),
     /// The same, but the handler does not hear of it.
@@ -44,8 +48,12 @@ pub enum Action {
     Abort(OwnerId),
     /// A worker sends a settlement, for the first time or again.
     SendSettle(OwnerId, Outcome),
-    /// A worker stops a handler whose lease it does not trust any more.
+    /// A worker stops a handler whose lease it does not trust any more, to hand the lease back.
     StopHandler(OwnerId),
+    /// A worker that stood still stops a handler and leaves its lease to be taken over.
+    Abandon(OwnerId),
+    /// A worker hands back the lease of a handler that it stopped.
+    SendRelease(OwnerId),
     /// A statement takes effect.
     Execute(Packet),
     /// An answer arrives.
@@ -58,6 +66,10 @@ pub enum Action {
     Pause(OwnerId),
     /// It continues.
     Resume(OwnerId),
+    /// Somebody outside locks a job's row for as long as they like.
+    LockRow(JobId),
+    /// They let go of it.
+    UnlockRow(JobId),
     /// The database server stops.
     StopServer,
     /// It starts again.

@@ -24,6 +24,7 @@ impl State {
             database.start();
         }
         database.transactions = Default::default();
+        database.locked = None;
         for job in JobId::ALL {
             if let Some(committed) = database.commit_enqueue(scenario, job) {
                 database = committed;
@@ -36,7 +37,7 @@ impl State {
                 };
                 match database.beat(scenario, owner, handler.job, handler.token, false) {
                     Beaten::Kept { .. } => {}
-                    Beaten::Lost => worker.stop_handler(),
+                    Beaten::Skipped | Beaten::Missed => worker.stop_handler(),
                 }
             }
             sweep(scenario, &mut database);

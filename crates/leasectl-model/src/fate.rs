@@ -1,7 +1,7 @@
 //! What nobody asked for: faults, verdicts, and what heals them.
 
 use crate::action::Action;
-use crate::database::Sign;
+use crate::database::{Sign, Stored};
 use crate::ids::{JobId, OwnerId};
 use crate::mutant::Mutant;
 use crate::packet::Network;
@@ -17,6 +17,8 @@ impl State {
             Action::Crash(owner) => self.crash(owner),
             Action::Pause(owner) => self.pause(owner),
             Action::Resume(owner) => self.resume(owner),
+            Action::LockRow(job) => self.lock_row(job),
+            Action::UnlockRow(job) => self.unlock_row(job),
             Action::StopServer => self.stop_server(scenario),
             Action::StartServer => self.start_server(),
             Action::Judge(owner) => self.judge(scenario, owner),
@@ -35,15 +37,19 @@ impl State {
             | Action::Bury(_)
             | Action::SendClaim(_)
             | Action::SendReclaim(..)
-            | Action::ReleaseUnheard(_)
+            | Action::GiveUp(_)
+            | Action::LookForUnheard(_)
             | Action::SendBeat(..)
             | Action::OpenFence(_)
+            | Action::OpenLateFence(_)
             | Action::Commit(_)
             | Action::CommitUnheard(_)
             | Action::CommitDurable(_)
             | Action::Abort(_)
             | Action::SendSettle(..)
             | Action::StopHandler(_)
+            | Action::Abandon(_)
+            | Action::SendRelease(_)
             | Action::Execute(_)
             | Action::Deliver(_)
             | Action::Lose(_) => None,
@@ -56,9 +62,7 @@ impl State {
         }
         let mut next = *self;
         next.faults.spend(|faults| &mut faults.crashes)?;
-        let worker = next.worker_mut(owner);
-        worker.stop_handler();
-        worker.mode = Mode::Dead;
+        next.worker_mut(owner).die();
         next.database.signs[owner.index()].held = false;
         Some(next)
     }
@@ -87,6 +91,28 @@ impl State {
         Some(next)
     }
 
+    /// An operator's transaction, say, updates the row; or a statement of leasectl's own has not
+    /// committed yet.
+    fn lock_row(&self, job: JobId) -> Option<Self> {
+        let free = self.database.up && self.database.locked.is_none();
+        if !free || self.database.job(job).state != Stored::Running {
+            return None;
+        }
+        let mut next = *self;
+        next.faults.spend(|faults| &mut faults.locks)?;
+        next.database.locked = Some(job);
+        Some(next)
+    }
+
+    fn unlock_row(&self, job: JobId) -> Option<Self> {
+        if self.database.locked != Some(job) {
+            return None;
+        }
+        let mut next = *self;
+        next.database.locked = None;
+        Some(next)
+    }
+
     fn stop_server(&self, scenario: &Scenario) -> Option<Self> {
         if !self.database.up {
             return None;
@@ -94,6 +120,11 @@ impl State {
         let mut next = *self;
         next.faults.spend(|faults| &mut faults.restarts)?;
         next.database.stop(scenario);
+        for owner in OwnerId::ALL {
+            if self.waits_for_a_claim(owner) {
+                next.worker_mut(owner).suspect();
+            }
+        }
         next.network = Network::EMPTY;
         for worker in &mut next.workers {
             if let Some(handler) = worker.handler

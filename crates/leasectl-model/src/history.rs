@@ -102,6 +102,11 @@ impl History {
         self.require(Rule::NoResurrection, !over && self.is_live(job, token));
     }
 
+    /// A worker is told that it lost that lease; `over` says that others may take it.
+    pub(crate) fn told_lost(&mut self, job: JobId, token: Token, over: bool) {
+        self.require(Rule::LostIsLost, over || !self.is_live(job, token));
+    }
+
     /// A settlement was applied.
     pub(crate) fn settled(&mut self, job: JobId, token: Token, change: Change) {
         let first = !self.applied.contains(token);

@@ -9,6 +9,7 @@ use crate::packet::{Answer, Outcome, Packet};
 use crate::rule::Rule;
 use crate::scenario::Scenario;
 use crate::state::State;
+use crate::worker::Mode;
 
 /// A scenario to explore.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,14 @@ pub enum Sight {
     SettledTwice,
     /// A worker settled a lease that was not its own any more.
     SettledTooLate,
+    /// A worker handed a lease back whose handler it had stopped.
+    ReleasedLate,
+    /// It tried to, and somebody had taken the lease over.
+    ReleasedTooLate,
+    /// A lease was found that its owner never heard of.
+    Unheard,
+    /// A heartbeat skipped a row.
+    Skipped,
     /// A late heartbeat was refused.
     BeatTooLate,
     /// A job was merged into an equal one.
@@ -38,12 +47,16 @@ pub enum Sight {
 
 impl Sight {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::TakenOver,
         Self::Errored,
         Self::Completed,
         Self::SettledTwice,
         Self::SettledTooLate,
+        Self::ReleasedLate,
+        Self::ReleasedTooLate,
+        Self::Unheard,
+        Self::Skipped,
         Self::BeatTooLate,
         Self::Merged,
     ];
@@ -57,6 +70,10 @@ impl Sight {
             Self::Completed => "seen completed",
             Self::SettledTwice => "seen settled twice",
             Self::SettledTooLate => "seen settled late",
+            Self::ReleasedLate => "seen released late",
+            Self::ReleasedTooLate => "seen released too late",
+            Self::Unheard => "seen unheard",
+            Self::Skipped => "seen skipped",
             Self::BeatTooLate => "seen beat late",
             Self::Merged => "seen merged",
         }
@@ -70,12 +87,31 @@ impl Sight {
                 .iter()
                 .any(|packet| matches!(packet, Packet::Settled { answer, .. } if answer == wanted))
         };
+        let released = |wanted| {
+            state.network().iter().any(|packet| {
+                matches!(packet, Packet::Settled { owner, token, answer } if answer == wanted
+                    && state.worker(owner).owed.is_some_and(|owed| owed.token == token))
+            })
+        };
         match self {
             Self::TakenOver => state.jobs().iter().any(|row| row.crashes > 0),
             Self::Errored => in_state(Stored::Error),
             Self::Completed => in_state(Stored::Completed),
             Self::SettledTwice => told(Answer::Already),
             Self::SettledTooLate => told(Answer::Lost),
+            Self::ReleasedLate => released(Answer::Applied),
+            Self::ReleasedTooLate => released(Answer::Lost),
+            Self::Unheard => state.network().iter().any(|packet| {
+                matches!(packet, Packet::Settle { owner, job, token, .. }
+                    if state.database.job(job).token == Some(token)
+                        && state.worker(owner).mode == Mode::Live
+                        && state.worker(owner).heard != Some(token))
+            }),
+            Self::Skipped => state.network().iter().any(|packet| {
+                matches!(packet, Packet::Missing { job, token, .. }
+                    if state.database.locked == Some(job)
+                        && state.database.job(job).token == Some(token))
+            }),
             Self::BeatTooLate => state
                 .network()
                 .iter()
@@ -120,6 +156,8 @@ impl Model for LeaseModel {
                     Action::ActivateStaged(job),
                     Action::WakeDue(job),
                     Action::Bury(job),
+                    Action::LockRow(job),
+                    Action::UnlockRow(job),
                 ]);
             }
         }
@@ -128,10 +166,11 @@ impl Model for LeaseModel {
             actions.push(Action::SendClaim(owner));
             actions.extend(JobId::ALL.map(|job| Action::SendReclaim(owner, job)));
             actions.extend([
-                Action::ReleaseUnheard(owner),
+                Action::LookForUnheard(owner),
                 Action::SendBeat(owner, true),
                 Action::SendBeat(owner, false),
                 Action::OpenFence(owner),
+                Action::OpenLateFence(owner),
                 Action::Commit(owner),
                 Action::CommitUnheard(owner),
                 Action::CommitDurable(owner),
@@ -142,6 +181,8 @@ impl Model for LeaseModel {
                 Action::SendSettle(owner, Outcome::Cancelled),
                 Action::SendSettle(owner, Outcome::Released),
                 Action::StopHandler(owner),
+                Action::Abandon(owner),
+                Action::SendRelease(owner),
                 Action::Judge(owner),
                 Action::Sight(owner),
                 Action::Relock(owner),
@@ -158,7 +199,7 @@ impl Model for LeaseModel {
             } else {
                 Action::Deliver(packet)
             });
-            actions.push(Action::Lose(packet));
+            actions.extend([Action::Lose(packet), Action::GiveUp(packet)]);
         }
         actions.extend([Action::Tick, Action::StopServer, Action::StartServer]);
     }
@@ -183,6 +224,7 @@ impl Model for LeaseModel {
             NothingAcceptedIsLost,
             EffectsUnderTheLease,
             TrueAnswers,
+            NotUnderItsHandler,
             OneLease,
             NoTrustedLeaseTaken,
             NoLeaseTakenAtStartUp,
@@ -191,6 +233,7 @@ impl Model for LeaseModel {
             CancelledStaysCancelled,
             SettlementsNeverCollide,
             BeatsAlwaysReach,
+            LostIsLost,
             StackInOrder,
         ];
         properties.extend(sight_properties![
@@ -199,6 +242,10 @@ impl Model for LeaseModel {
             Completed,
             SettledTwice,
             SettledTooLate,
+            ReleasedLate,
+            ReleasedTooLate,
+            Unheard,
+            Skipped,
             BeatTooLate,
             Merged,
         ]);

@@ -79,6 +79,20 @@ mutants! {
         one(Faults { failures: 1, losses: 1, ..NONE });
     SettleIgnoresTheFence: "A settlement does not wait for a transaction of its own worker.", breaks EffectsUnderTheLease in
         one(Faults { releases: 1, ..NONE });
+    LateReleaseByIdAlone: "A release after lost trust compares neither owner nor token.", breaks OneSettlement in
+        ONE;
+    LateReleaseByOwnerAlone: "A release after lost trust compares the owner and not the token.", breaks OneSettlement in
+        ONE;
+    ReleasesWithoutStopping: "A worker that lost trust hands the lease back and lets its handler go on.", breaks NotUnderItsHandler in
+        ONE;
+    UnheardTakesTheHeard: "The look for unheard leases does not leave out those heard of since.", breaks NotUnderItsHandler in
+        one(Faults { losses: 1, ..NONE });
+    LooksDuringAClaim: "The look for unheard leases does not wait for a claim under way.", breaks NotUnderItsHandler in
+        one(Faults { losses: 1, ..NONE });
+    SkippedCountsAsKept: "A beat that skipped a locked row counts as answered.", breaks NoTrustedLeaseTaken in
+        one(Faults { locks: 1, ..NONE });
+    SkippedCountsAsLost: "A beat that skipped a locked row counts as refused.", breaks LostIsLost in
+        one(Faults { locks: 1, ..NONE });
     ReleaseSpendsAnAttempt: "A release counts as an attempt.", breaks AttemptsCounted in
         one(Faults { releases: 1, ..NONE });
     ReleaseKeepsTheToken: "A release does not clear the token.", breaks RunningHasALease in

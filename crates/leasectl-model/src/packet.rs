@@ -51,6 +51,13 @@ pub enum Packet {
         /// Ticks since it was sent.
         age: u8,
     },
+    /// A claim or a reclaim whose owner waits no longer: it may be carried out, and nobody hears.
+    Orphan {
+        /// Who claimed.
+        owner: OwnerId,
+        /// Whether it takes over.
+        reclaims: bool,
+    },
     /// The lease that a claim or a reclaim gave.
     Claimed {
         /// Whose it is.
@@ -88,7 +95,16 @@ pub enum Packet {
         /// Ticks since the statement was sent.
         age: u8,
     },
-    /// A heartbeat that did not find the lease.
+    /// The look whether a lease is lost that a heartbeat did not renew.
+    Missing {
+        /// Whose.
+        owner: OwnerId,
+        /// The job.
+        job: JobId,
+        /// The lease's token.
+        token: Token,
+    },
+    /// A heartbeat, and that look, which did not find the lease.
     BeatenNot {
         /// Whose.
         owner: OwnerId,
@@ -123,7 +139,12 @@ impl Packet {
     pub fn is_statement(self) -> bool {
         matches!(
             self,
-            Self::Claim { .. } | Self::Reclaim { .. } | Self::Beat { .. } | Self::Settle { .. }
+            Self::Claim { .. }
+                | Self::Reclaim { .. }
+                | Self::Orphan { .. }
+                | Self::Beat { .. }
+                | Self::Missing { .. }
+                | Self::Settle { .. }
         )
     }
 
@@ -133,8 +154,10 @@ impl Packet {
             Self::None => None,
             Self::Claim { owner, .. }
             | Self::Reclaim { owner, .. }
+            | Self::Orphan { owner, .. }
             | Self::Claimed { owner, .. }
             | Self::Beat { owner, .. }
+            | Self::Missing { owner, .. }
             | Self::Beaten { owner, .. }
             | Self::BeatenNot { owner, .. }
             | Self::Settle { owner, .. }
@@ -154,7 +177,7 @@ impl Packet {
     pub(crate) fn is_about_beating(self) -> bool {
         matches!(
             self,
-            Self::Beat { .. } | Self::Beaten { .. } | Self::BeatenNot { .. }
+            Self::Beat { .. } | Self::Missing { .. } | Self::Beaten { .. } | Self::BeatenNot { .. }
         )
     }
 
@@ -165,22 +188,26 @@ impl Packet {
             Self::None
             | Self::Claim { .. }
             | Self::Reclaim { .. }
+            | Self::Orphan { .. }
             | Self::Claimed { .. }
             | Self::Beat { .. }
+            | Self::Missing { .. }
             | Self::Beaten { .. }
             | Self::BeatenNot { .. } => false,
         }
     }
 
-    /// The lease that an answer is about.
-    fn answers(self) -> Option<Token> {
+    /// The lease that an answer, or a question without effect, is about.
+    fn tells_about(self) -> Option<Token> {
         match self {
-            Self::Beaten { token, .. }
+            Self::Missing { token, .. }
+            | Self::Beaten { token, .. }
             | Self::BeatenNot { token, .. }
             | Self::Settled { token, .. } => Some(token),
             Self::None
             | Self::Claim { .. }
             | Self::Reclaim { .. }
+            | Self::Orphan { .. }
             | Self::Claimed { .. }
             | Self::Beat { .. }
             | Self::Settle { .. } => None,
@@ -188,12 +215,16 @@ impl Packet {
     }
 
     /// Whether it may still change anything, now that its owner is what it is: an answer does only
-    /// to a process that runs and, unless it brings a lease, to the handler that it is about.
+    /// to a process that runs and, unless it brings a lease, to the handler that it is about, or to
+    /// what remains of it.
     pub(crate) fn is_awaited(self, worker: &Worker) -> bool {
-        let about = worker.handler.map(|handler| handler.token);
-        self.is_statement()
-            || (worker.mode != Mode::Dead
-                && self.answers().is_none_or(|token| about == Some(token)))
+        let Some(about) = self.tells_about() else {
+            return self.is_statement() || worker.mode != Mode::Dead;
+        };
+        let settles = matches!(self, Self::Settled { .. });
+        let runs = worker.handler.is_some_and(|handler| handler.token == about);
+        let owes = worker.owed.is_some_and(|owed| owed.token == about);
+        worker.mode != Mode::Dead && (runs || (settles && owes))
     }
 
     fn age_mut(&mut self) -> Option<&mut u8> {
@@ -203,9 +234,12 @@ impl Packet {
             | Self::Claimed { age, .. }
             | Self::Beat { age, .. }
             | Self::Beaten { age, .. } => Some(age),
-            Self::None | Self::BeatenNot { .. } | Self::Settle { .. } | Self::Settled { .. } => {
-                None
-            }
+            Self::None
+            | Self::Orphan { .. }
+            | Self::Missing { .. }
+            | Self::BeatenNot { .. }
+            | Self::Settle { .. }
+            | Self::Settled { .. } => None,
         }
     }
 }

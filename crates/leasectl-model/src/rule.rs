@@ -31,6 +31,8 @@ pub enum Rule {
     EffectsUnderTheLease,
     /// P2, as far as workers are told.
     TrueAnswers,
+    /// P2, as far as one worker ends a lease once.
+    NotUnderItsHandler,
     /// P3.
     OneLease,
     /// P7, towards a worker that trusts its lease.
@@ -47,13 +49,15 @@ pub enum Rule {
     SettlementsNeverCollide,
     /// No handler's transaction keeps a heartbeat from its lease.
     BeatsAlwaysReach,
+    /// Nobody is told that a lease is lost which is held.
+    LostIsLost,
     /// Nothing passes the head of a stack lane.
     StackInOrder,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::TokensGrow,
         Self::NoEffectAfterASuccessor,
         Self::NoEffectAfterTheEnd,
@@ -68,6 +72,7 @@ impl Rule {
         Self::NothingAcceptedIsLost,
         Self::EffectsUnderTheLease,
         Self::TrueAnswers,
+        Self::NotUnderItsHandler,
         Self::OneLease,
         Self::NoTrustedLeaseTaken,
         Self::NoLeaseTakenAtStartUp,
@@ -76,6 +81,7 @@ impl Rule {
         Self::CancelledStaysCancelled,
         Self::SettlementsNeverCollide,
         Self::BeatsAlwaysReach,
+        Self::LostIsLost,
         Self::StackInOrder,
     ];
 
@@ -97,6 +103,7 @@ impl Rule {
             Self::NothingAcceptedIsLost => "P1",
             Self::EffectsUnderTheLease => "P2",
             Self::TrueAnswers => "P2 answers",
+            Self::NotUnderItsHandler => "P2 handler",
             Self::OneLease => "P3",
             Self::NoTrustedLeaseTaken => "P7 trust",
             Self::NoLeaseTakenAtStartUp => "P7 time",
@@ -105,6 +112,7 @@ impl Rule {
             Self::CancelledStaysCancelled => "cancel",
             Self::SettlementsNeverCollide => "collide",
             Self::BeatsAlwaysReach => "beats",
+            Self::LostIsLost => "lost",
             Self::StackInOrder => "stack",
         }
     }
@@ -131,6 +139,7 @@ impl Rule {
             Self::NothingAcceptedIsLost => "nothing accepted is lost",
             Self::EffectsUnderTheLease => "effects commit under the live lease only",
             Self::TrueAnswers => "the answer to a settlement is true",
+            Self::NotUnderItsHandler => "no lease is handed back under a handler that goes on",
             Self::OneLease => "at most one job holds the lane",
             Self::NoTrustedLeaseTaken => "no lease is stale while its worker trusts it",
             Self::NoLeaseTakenAtStartUp => {
@@ -141,6 +150,7 @@ impl Rule {
             Self::CancelledStaysCancelled => "a job that was asked to stop is not started again",
             Self::SettlementsNeverCollide => "no settlement fails on a collision",
             Self::BeatsAlwaysReach => "no handler's transaction keeps a heartbeat from its lease",
+            Self::LostIsLost => "no worker is told that a lease is lost which it holds",
             Self::StackInOrder => "nothing passes the head of a stack lane",
         }
     }

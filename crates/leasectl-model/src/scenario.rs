@@ -72,10 +72,12 @@ pub struct Faults {
     pub restarts: u8,
     /// Living owners that are judged dead.
     pub false_verdicts: u8,
-    /// Statements or answers lost, transactions torn, statements sent twice.
+    /// Statements or answers lost or given up, transactions torn, statements sent twice.
     pub losses: u8,
     /// Liveness sessions cut.
     pub cuts: u8,
+    /// Rows of running jobs that somebody outside locks, for as long as they like.
+    pub locks: u8,
     /// Jobs that a user asks to cancel.
     pub cancels: u8,
     /// Finished jobs that a user runs again.
@@ -100,6 +102,7 @@ impl Faults {
             self.false_verdicts = 0;
             self.losses = 0;
             self.cuts = 0;
+            self.locks = 0;
         }
         Some(())
     }
@@ -155,6 +158,7 @@ impl Scenario {
             false_verdicts: 0,
             losses: 0,
             cuts: 0,
+            locks: 0,
             cancels: 0,
             retries: 0,
             releases: 0,

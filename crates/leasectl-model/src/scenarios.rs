@@ -6,11 +6,12 @@ const NONE: Faults = Scenario::QUIET.faults;
 
 /// Together they hold every fault and every way in; each is explored in full on every run.
 pub const SCENARIOS: &[Scenario] = &[
-    OWNERS, SERVER, CANCEL, SIGNAL, POISON, THREE, EQUALS, QUEUE, STACK,
+    OWNERS, SERVER, LOCKED, CANCEL, SIGNAL, POISON, THREE, EQUALS, QUEUE, STACK,
 ];
 
 /// Faults that come together; minutes each, and gigabytes of memory.
 pub const LONG_SCENARIOS: &[Scenario] = &[
+    LONG_LOCKED,
     LONG_CANCEL,
     LONG_SIGNAL,
     LONG_POISON,
@@ -47,6 +48,18 @@ const SERVER: Scenario = Scenario {
         total: 1,
         restarts: 1,
         losses: 1,
+        ..NONE
+    },
+    ..BASE
+};
+
+/// Somebody outside locks a job's row for any time, so that heartbeats skip it, and its owner may be
+/// judged meanwhile, although it lives.
+const LOCKED: Scenario = Scenario {
+    name: "locked row",
+    faults: Faults {
+        locks: 1,
+        false_verdicts: 1,
         ..NONE
     },
     ..BASE
@@ -161,6 +174,18 @@ const EVERYTHING: Scenario = Scenario {
         ..NONE
     },
     ..BASE
+};
+
+/// As [`LOCKED`], or a killed or stopped owner, or a loss, instead of one of the two.
+const LONG_LOCKED: Scenario = Scenario {
+    name: "long locked row",
+    faults: Faults {
+        crashes: 1,
+        pauses: 1,
+        losses: 1,
+        ..LOCKED.faults
+    },
+    ..LOCKED
 };
 
 /// As [`CANCEL`], and what was cancelled or failed is run again.

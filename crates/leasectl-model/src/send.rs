@@ -6,7 +6,7 @@ use crate::mutant::Mutant;
 use crate::packet::{Outcome, Packet};
 use crate::scenario::{DeathSignal, Scenario};
 use crate::state::State;
-use crate::worker::{Handler, Mode, Stage};
+use crate::worker::{Handler, Mode, Owed, Stage};
 
 impl State {
     /// A live worker's handler.
@@ -15,7 +15,7 @@ impl State {
         worker.handler.filter(|_| worker.mode == Mode::Live)
     }
 
-    fn with_packet(&self, scenario: &Scenario, packet: Packet) -> Option<Self> {
+    pub(crate) fn with_packet(&self, scenario: &Scenario, packet: Packet) -> Option<Self> {
         if !self.database.up || !self.network.has_room(scenario.in_flight) {
             return None;
         }
@@ -32,7 +32,7 @@ impl State {
     }
 
     /// What remains of the budget when a worker that still waits for an answer sends again.
-    fn sending(&self, owner: OwnerId, about: fn(Packet) -> bool) -> Option<Self> {
+    fn sending(&self, owner: OwnerId, about: impl Fn(Packet) -> bool) -> Option<Self> {
         let waits = self
             .network
             .iter()
@@ -53,6 +53,7 @@ impl State {
         let worker = self.worker(owner);
         worker.mode == Mode::Live
             && worker.handler.is_none()
+            && !self.waits_for_a_claim(owner)
             && self.signalled(scenario, owner)
             && self.database.drawn < scenario.tokens
     }
@@ -66,8 +67,7 @@ impl State {
         if !worthwhile || !self.may_claim(scenario, owner) {
             return None;
         }
-        self.sending(owner, Packet::is_about_claiming)?
-            .with_packet(scenario, Packet::Claim { owner, age: 0 })
+        self.with_packet(scenario, Packet::Claim { owner, age: 0 })
     }
 
     pub(crate) fn send_reclaim(
@@ -84,38 +84,7 @@ impl State {
             seen,
             age: 0,
         };
-        self.sending(owner, Packet::is_about_claiming)?
-            .with_packet(scenario, packet)
-    }
-
-    /// `lease/unheard.sql` looks once nothing about claiming is awaited any more; what it finds is
-    /// released as any lease is.
-    pub(crate) fn release_unheard(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
-        let worker = self.worker(owner);
-        let waits = self
-            .network
-            .iter()
-            .any(|packet| packet.owner() == Some(owner) && packet.is_about_claiming());
-        if worker.mode != Mode::Live || waits {
-            return None;
-        }
-        let (job, token) = JobId::ALL.into_iter().find_map(|job| {
-            let row = self.database.job(job);
-            let unheard = row.owner == Some(owner) && row.token != worker.heard;
-            row.token.filter(|_| unheard).map(|token| (job, token))
-        })?;
-        let packet = Packet::Settle {
-            owner,
-            job,
-            token,
-            outcome: Outcome::Released,
-        };
-        let sent = self.network.iter().any(|other| other == packet);
-        if sent {
-            None
-        } else {
-            self.with_packet(scenario, packet)
-        }
+        self.with_packet(scenario, packet)
     }
 
     pub(crate) fn send_beat(
@@ -157,7 +126,7 @@ impl State {
             Outcome::Failed => !handler.last_attempt && self.faults.failures > 0,
             Outcome::FailedForGood => handler.last_attempt && self.faults.failures > 0,
             Outcome::Cancelled => handler.cancel,
-            Outcome::Released => self.faults.releases > 0 || !handler.trusted(scenario),
+            Outcome::Released => self.faults.releases > 0,
         }
     }
 
@@ -171,15 +140,11 @@ impl State {
         if !self.may_end_with(scenario, &handler, outcome) {
             return None;
         }
-        let waits = self
-            .network
-            .iter()
-            .any(|packet| packet.owner() == Some(owner) && packet.is_about_settling(handler.token));
-        let mut next = if waits { self.with_loss()? } else { *self };
+        let mut next = self.sending(owner, |packet| packet.is_about_settling(handler.token))?;
         let again = matches!(handler.stage, Stage::Settling(_));
         match outcome {
             Outcome::Failed | Outcome::FailedForGood if !again => next.faults.failures -= 1,
-            Outcome::Released if !again && handler.trusted(scenario) => next.faults.releases -= 1,
+            Outcome::Released if !again => next.faults.releases -= 1,
             Outcome::Completed
             | Outcome::Cancelled
             | Outcome::Failed
@@ -200,15 +165,47 @@ impl State {
         next.with_packet(scenario, packet)
     }
 
-    pub(crate) fn stop_handler(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
+    /// The handler of a worker that has a reason to distrust its lease, and has not settled it.
+    fn distrusted(&self, scenario: &Scenario, owner: OwnerId) -> Option<Handler> {
         let handler = self.live_handler(owner)?;
         let deaf = self.deadline_pending(scenario, owner);
-        if handler.trusted(scenario) && !deaf {
+        ((!handler.trusted(scenario) || deaf) && handler.runs()).then_some(handler)
+    }
+
+    pub(crate) fn stop_handler(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
+        let Handler { job, token, .. } = self.distrusted(scenario, owner)?;
+        let mut next = *self;
+        let worker = next.worker_mut(owner);
+        if !scenario.is(Mutant::ReleasesWithoutStopping) {
+            worker.stop_handler();
+        }
+        worker.owed = Some(Owed { job, token });
+        (next != *self).then_some(next)
+    }
+
+    /// A job that makes its process stand still must not be handed back for ever.
+    pub(crate) fn abandon(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
+        let handler = self.distrusted(scenario, owner)?;
+        if handler.trusted(scenario) || !self.worker(owner).was_paused {
             return None;
         }
         let mut next = *self;
         next.worker_mut(owner).stop_handler();
         Some(next)
+    }
+
+    /// Whoever took the lease meanwhile keeps it: the settlement names owner and token.
+    pub(crate) fn send_release(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
+        let worker = self.worker(owner);
+        let Owed { job, token } = worker.owed.filter(|_| worker.mode == Mode::Live)?;
+        let packet = Packet::Settle {
+            owner,
+            job,
+            token,
+            outcome: Outcome::Released,
+        };
+        self.sending(owner, |packet| packet.is_about_settling(token))?
+            .with_packet(scenario, packet)
     }
 
     pub(crate) fn open_fence(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
@@ -231,6 +228,19 @@ impl State {
             worker.stop_handler();
         }
         Some(next)
+    }
+
+    /// A handler that was stopped and blocks its thread goes on; at the latest until the database has
+    /// answered, here. Nobody waits for what it commits.
+    pub(crate) fn open_late_fence(&self, scenario: &Scenario, owner: OwnerId) -> Option<Self> {
+        let worker = self.worker(owner);
+        let Owed { job, token } = worker.owed.filter(|_| worker.mode == Mode::Live)?;
+        if !self.database.up || self.database.transactions[owner.index()].is_some() {
+            return None;
+        }
+        let mut next = *self;
+        let opened = next.database.open_fence(scenario, owner, job, token);
+        opened.then_some(next)
     }
 
     /// Whether the owner's transaction is the one that its handler is in.

@@ -8,7 +8,7 @@ use crate::mutant::Mutant;
 use crate::packet::Network;
 use crate::rule::Rule;
 use crate::scenario::{DeathSignal, Faults, Scenario};
-use crate::worker::{Mode, Worker};
+use crate::worker::{Handler, Mode, Worker};
 
 /// Everything there is: the server, the processes, what is between them, and the judge's books.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -88,12 +88,14 @@ impl State {
             | Rule::NoResurrection
             | Rule::EffectsUnderTheLease
             | Rule::TrueAnswers
+            | Rule::NotUnderItsHandler
             | Rule::NoLeaseTakenAtStartUp
             | Rule::NoLiveOwnerJudged
             | Rule::StartsAfterTheCommit
             | Rule::CancelledStaysCancelled
             | Rule::SettlementsNeverCollide
             | Rule::BeatsAlwaysReach
+            | Rule::LostIsLost
             | Rule::StackInOrder => true,
         }
     }
@@ -117,6 +119,7 @@ impl State {
             && !worker.was_paused
             && worker
                 .handler
+                .filter(Handler::runs)
                 .is_some_and(|handler| handler.job == job && row.token == Some(handler.token))
     }
 
@@ -130,7 +133,7 @@ impl State {
             && self.database.signs[owner.index()].watched
             && worker.mode == Mode::Live
             && !worker.was_paused
-            && worker.handler.is_some()
+            && worker.handler.is_some_and(|handler| handler.runs())
     }
 
     /// Whether a detector may look for that owner's lock now, and would learn something.

@@ -27,6 +27,8 @@ pub enum Statement {
     Reclaim,
     /// Beating.
     Heartbeat,
+    /// Looking at what a beat did not renew.
+    Missing,
     /// Fencing.
     Fence,
     /// Recording durable progress.
@@ -45,7 +47,7 @@ pub enum Statement {
 
 impl Statement {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Enqueue,
         Self::Cancel,
         Self::Retry,
@@ -56,6 +58,7 @@ impl Statement {
         Self::Claim,
         Self::Reclaim,
         Self::Heartbeat,
+        Self::Missing,
         Self::Fence,
         Self::Durable,
         Self::Settle,
@@ -79,6 +82,7 @@ impl Statement {
             Self::Claim => &["lease/claim.sql"],
             Self::Reclaim => &["lease/reclaim.sql"],
             Self::Heartbeat => &["lease/heartbeat.sql"],
+            Self::Missing => &["lease/heartbeat_missing.sql"],
             Self::Fence => &["lease/fence.sql"],
             Self::Durable => &["lease/durable.sql"],
             Self::Settle => &["lease/settle.sql", "lease/settled_before.sql"],
@@ -92,10 +96,6 @@ impl Statement {
 
 /// Files of `lease/`, `liveness/` and `job/` that no action stands for, and why.
 pub const OUTSIDE: &[(&str, &str)] = &[
-    (
-        "lease/heartbeat_missing.sql",
-        "reads only: tells a lost lease from a row that somebody outside has locked; in the model nobody does",
-    ),
     (
         "lease/look.sql",
         "reads only: a hint, which any owner of the model may act on at any moment; handlers hear of a cancel request with their heartbeat's answer",
@@ -135,16 +135,22 @@ impl Action {
             Self::WakeDue(_) => Some(Statement::WakeDue),
             Self::Promote => Some(Statement::Promote),
             Self::Bury(_) => Some(Statement::Bury),
-            Self::OpenFence(_) => Some(Statement::Fence),
+            Self::OpenFence(_) | Self::OpenLateFence(_) => Some(Statement::Fence),
             Self::CommitDurable(_) => Some(Statement::Durable),
-            Self::ReleaseUnheard(_) => Some(Statement::Unheard),
+            Self::LookForUnheard(_) => Some(Statement::Unheard),
             Self::Sight(_) => Some(Statement::Sight),
             Self::Relock(_) => Some(Statement::Hold),
             Self::Judge(_) => Some(Statement::Verdict),
             Self::Execute(packet) => match packet {
-                Packet::Claim { .. } => Some(Statement::Claim),
-                Packet::Reclaim { .. } => Some(Statement::Reclaim),
+                Packet::Claim { .. }
+                | Packet::Orphan {
+                    reclaims: false, ..
+                } => Some(Statement::Claim),
+                Packet::Reclaim { .. } | Packet::Orphan { reclaims: true, .. } => {
+                    Some(Statement::Reclaim)
+                }
                 Packet::Beat { .. } => Some(Statement::Heartbeat),
+                Packet::Missing { .. } => Some(Statement::Missing),
                 Packet::Settle { .. } => Some(Statement::Settle),
                 Packet::None
                 | Packet::Claimed { .. }
@@ -161,7 +167,12 @@ impl Action {
             | Self::CommitUnheard(_)
             | Self::Abort(_)
             | Self::SendSettle(..)
+            | Self::GiveUp(_)
             | Self::StopHandler(_)
+            | Self::Abandon(_)
+            | Self::SendRelease(_)
+            | Self::LockRow(_)
+            | Self::UnlockRow(_)
             | Self::Deliver(_)
             | Self::Lose(_)
             | Self::Crash(_)

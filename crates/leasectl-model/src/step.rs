@@ -10,7 +10,7 @@ use crate::packet::{Answer, Outcome, Packet};
 use crate::rule::Rule;
 use crate::scenario::Scenario;
 use crate::state::State;
-use crate::worker::{Handler, Mode, Stage, trust_window};
+use crate::worker::Stage;
 
 impl State {
     /// The state after an action; `None` when it cannot take place now.
@@ -23,22 +23,8 @@ impl State {
                 .owner()
                 .is_none_or(|owner| packet.is_awaited(&workers[owner.index()]))
         });
-        next.forget_ended_leases();
+        next.forget_what_does_not_matter();
         Some(next)
-    }
-
-    /// What a worker heard of a lease matters as long as the lease is its own.
-    fn forget_ended_leases(&mut self) {
-        for owner in OwnerId::ALL {
-            let heard = self.worker(owner).heard;
-            let held = heard.is_some_and(|token| {
-                let mut rows = self.database.jobs.iter();
-                rows.any(|row| row.owner == Some(owner) && row.token == Some(token))
-            });
-            if !held {
-                self.worker_mut(owner).heard = None;
-            }
-        }
     }
 
     fn stepped(&self, scenario: &Scenario, action: Action) -> Option<Self> {
@@ -57,25 +43,27 @@ impl State {
             Action::Bury(job) => self.bury(scenario, job),
             Action::SendClaim(owner) => self.send_claim(scenario, owner),
             Action::SendReclaim(owner, job) => self.send_reclaim(scenario, owner, job),
-            Action::ReleaseUnheard(owner) => self.release_unheard(scenario, owner),
+            Action::GiveUp(packet) => self.give_up(packet),
+            Action::LookForUnheard(owner) => self.look_for_unheard(scenario, owner),
             Action::SendBeat(owner, progress) => self.send_beat(scenario, owner, progress),
             Action::OpenFence(owner) => self.open_fence(scenario, owner),
+            Action::OpenLateFence(owner) => self.open_late_fence(scenario, owner),
             Action::Commit(owner) => self.commit(owner, true),
             Action::CommitUnheard(owner) => self.commit(owner, false),
             Action::CommitDurable(owner) => self.commit_durable(scenario, owner),
             Action::Abort(owner) => self.abort(owner),
             Action::SendSettle(owner, outcome) => self.send_settle(scenario, owner, outcome),
             Action::StopHandler(owner) => self.stop_handler(scenario, owner),
+            Action::Abandon(owner) => self.abandon(scenario, owner),
+            Action::SendRelease(owner) => self.send_release(scenario, owner),
             Action::Execute(packet) => self.execute(scenario, packet),
             Action::Deliver(packet) => self.deliver(scenario, packet),
-            Action::Lose(packet) => {
-                let mut next = self.with_loss()?;
-                next.network.take(packet);
-                Some(next)
-            }
+            Action::Lose(packet) => self.lose(packet),
             Action::Crash(_)
             | Action::Pause(_)
             | Action::Resume(_)
+            | Action::LockRow(_)
+            | Action::UnlockRow(_)
             | Action::StopServer
             | Action::StartServer
             | Action::Judge(_)
@@ -187,32 +175,28 @@ impl State {
                     .and_then(|database| database.reclaim(scenario, owner, seen));
                 next.answer_claim(scenario, owner, age, lease);
             }
+            Packet::Orphan { owner, reclaims } => {
+                let lease = Some(&mut next.database)
+                    .filter(|database| database.drawn < scenario.tokens)
+                    .and_then(|database| match reclaims {
+                        false => database.claim(scenario, owner),
+                        true => database.reclaim_any(scenario, owner),
+                    });
+                if let Some(lease) = lease {
+                    next.judge_claim(scenario, owner, &lease);
+                }
+            }
             Packet::Beat {
                 owner,
                 job,
                 token,
                 progress,
                 age,
-            } => {
-                if scenario.is(Mutant::FenceForShare) && self.database.fenced(job) {
-                    next = *self;
-                    next.history.require(Rule::BeatsAlwaysReach, false);
-                    return Some(next);
+            } => return self.execute_beat(scenario, (owner, job, token), progress, age),
+            Packet::Missing { owner, job, token } => {
+                if !self.database.still_held(scenario, owner, job, token) {
+                    next.tell_lost(scenario, (owner, job, token));
                 }
-                let over = self.database.over(scenario, self.database.job(job));
-                let beaten = next.database.beat(scenario, owner, job, token, progress);
-                next.network.put(match beaten {
-                    Beaten::Kept { cancel } => {
-                        next.history.beaten(job, token, over);
-                        Packet::Beaten {
-                            owner,
-                            token,
-                            cancel,
-                            age,
-                        }
-                    }
-                    Beaten::Lost => Packet::BeatenNot { owner, token },
-                });
             }
             Packet::Settle {
                 owner,
@@ -227,6 +211,56 @@ impl State {
             | Packet::Settled { .. } => return None,
         }
         Some(next)
+    }
+
+    fn execute_beat(
+        &self,
+        scenario: &Scenario,
+        (owner, job, token): (OwnerId, JobId, Token),
+        progress: bool,
+        age: u8,
+    ) -> Option<Self> {
+        let mut next = *self;
+        if scenario.is(Mutant::FenceForShare) && self.database.fenced(job) {
+            next.history.require(Rule::BeatsAlwaysReach, false);
+            return Some(next);
+        }
+        next.network.take(Packet::Beat {
+            owner,
+            job,
+            token,
+            progress,
+            age,
+        });
+        let over = self.database.over(scenario, self.database.job(job));
+        let answer = |cancel| Packet::Beaten {
+            owner,
+            token,
+            cancel,
+            age,
+        };
+        match next.database.beat(scenario, owner, job, token, progress) {
+            Beaten::Kept { cancel } => {
+                next.history.beaten(job, token, over);
+                next.network.put(answer(cancel));
+            }
+            Beaten::Skipped if scenario.is(Mutant::SkippedCountsAsKept) => {
+                next.network.put(answer(false));
+            }
+            Beaten::Skipped if scenario.is(Mutant::SkippedCountsAsLost) => {
+                next.tell_lost(scenario, (owner, job, token));
+            }
+            Beaten::Skipped => next.network.put(Packet::Missing { owner, job, token }),
+            // What is lost stays lost: the second look, however late, finds no more.
+            Beaten::Missed => next.tell_lost(scenario, (owner, job, token)),
+        }
+        Some(next)
+    }
+
+    fn tell_lost(&mut self, scenario: &Scenario, (owner, job, token): (OwnerId, JobId, Token)) {
+        let over = self.database.over(scenario, self.database.job(job));
+        self.history.told_lost(job, token, over);
+        self.network.put(Packet::BeatenNot { owner, token });
     }
 
     fn answer_claim(&mut self, scenario: &Scenario, owner: OwnerId, age: u8, lease: Option<Lease>) {
@@ -271,8 +305,9 @@ impl State {
         (owner, job, token): (OwnerId, JobId, Token),
         outcome: Outcome,
     ) -> Option<Self> {
-        if self.database.fenced(job) && !scenario.is(Mutant::SettleIgnoresTheFence) {
-            return None; // FOR UPDATE waits for the fence.
+        let waits = self.database.fenced(job) && !scenario.is(Mutant::SettleIgnoresTheFence);
+        if waits || self.database.locked == Some(job) {
+            return None; // FOR UPDATE waits for the fence, and for whoever else has the row.
         }
         let mut next = *self;
         next.network.take(Packet::Settle {
@@ -283,6 +318,11 @@ impl State {
         });
         let answer = match next.database.settle(scenario, owner, job, token, outcome) {
             Ended::Applied => {
+                let goes_on = self.workers.iter().any(|worker| {
+                    let handler = worker.handler.filter(|handler| handler.token == token);
+                    handler.is_some_and(|handler| handler.stage != Stage::Settling(outcome))
+                });
+                next.history.require(Rule::NotUnderItsHandler, !goes_on);
                 next.judge_settlement(job, token);
                 next.promote_if_that_is_all(scenario);
                 Answer::Applied
@@ -327,65 +367,5 @@ impl State {
                 shown.is_none_or(|shown| shown == token),
             );
         }
-    }
-
-    fn deliver(&self, scenario: &Scenario, packet: Packet) -> Option<Self> {
-        let owner = packet.owner()?;
-        if packet.is_statement() || self.worker(owner).mode != Mode::Live {
-            return None;
-        }
-        let mut next = *self;
-        next.network.take(packet);
-        let signalled = self.signalled(scenario, owner);
-        let worker = next.worker_mut(owner);
-        match packet {
-            Packet::Claimed {
-                job,
-                token,
-                last_attempt,
-                age,
-                ..
-            } => {
-                worker.heard = Some(token);
-                if worker.handler.is_none() && age < trust_window(scenario) && signalled {
-                    worker.was_paused = false;
-                    worker.handler = Some(Handler {
-                        job,
-                        token,
-                        last_attempt,
-                        cancel: false,
-                        silence: age,
-                        stage: Stage::Working,
-                    });
-                }
-            }
-            Packet::Beaten {
-                token, cancel, age, ..
-            } => {
-                if let Some(handler) = worker.handler_of(token) {
-                    handler.silence = handler.silence.min(age);
-                    handler.cancel |= cancel;
-                }
-            }
-            Packet::BeatenNot { token, .. } => {
-                if worker.handler_of(token).is_some() {
-                    worker.stop_handler();
-                }
-            }
-            Packet::Settled { token, .. } => {
-                if worker
-                    .handler_of(token)
-                    .is_some_and(|handler| matches!(handler.stage, Stage::Settling(_)))
-                {
-                    worker.stop_handler();
-                }
-            }
-            Packet::None
-            | Packet::Claim { .. }
-            | Packet::Reclaim { .. }
-            | Packet::Beat { .. }
-            | Packet::Settle { .. } => return None,
-        }
-        Some(next)
     }
 }

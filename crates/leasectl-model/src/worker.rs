@@ -51,6 +51,11 @@ impl Handler {
     pub(crate) fn trusted(&self, scenario: &Scenario) -> bool {
         self.silence < trust_window(scenario)
     }
+
+    /// Whether it has not ended; a settlement may be under way once it has.
+    pub(crate) fn runs(&self) -> bool {
+        !matches!(self.stage, Stage::Settling(_))
+    }
 }
 
 /// Ticks after the sending of the last answered heartbeat in which a lease is trusted.
@@ -62,6 +67,21 @@ pub(crate) fn trust_window(scenario: &Scenario) -> u8 {
     }
 }
 
+/// A lease to hand back: its handler was stopped, or never started.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Owed {
+    pub(crate) job: JobId,
+    pub(crate) token: Token,
+}
+
+/// That a claim was given up, which may have taken a lease or may yet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Suspicion {
+    /// The last token heard of before, while it names a lease of this worker's. Tokens grow, so any
+    /// other that it holds is a later one.
+    pub(crate) since: Option<Token>,
+}
+
 /// One process incarnation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Worker {
@@ -71,6 +91,9 @@ pub struct Worker {
     /// The lease that it was told of and that is its own in the database, handler or not.
     pub(crate) heard: Option<Token>,
     pub(crate) handler: Option<Handler>,
+    /// What it will hand back once the database listens. It keeps no room: the worker may claim.
+    pub(crate) owed: Option<Owed>,
+    pub(crate) suspicion: Option<Suspicion>,
 }
 
 impl Worker {
@@ -79,6 +102,8 @@ impl Worker {
         was_paused: false,
         heard: None,
         handler: None,
+        owed: None,
+        suspicion: None,
     };
 
     /// An owner that the scenario does not have.
@@ -101,5 +126,29 @@ impl Worker {
     pub(crate) fn stop_handler(&mut self) {
         self.handler = None;
         self.was_paused = false;
+    }
+
+    /// It waits no longer for a claim.
+    pub(crate) fn suspect(&mut self) {
+        if self.mode != Mode::Dead {
+            let since = self.heard;
+            self.suspicion.get_or_insert(Suspicion { since });
+        }
+    }
+
+    /// It is gone, and with it all that it knew.
+    pub(crate) fn die(&mut self) {
+        *self = Self::NONE;
+    }
+
+    /// Forgets what it heard of leases other than the one that it holds, and suspicions unless
+    /// something is `open`, or taken and unheard.
+    pub(crate) fn forget(&mut self, held: Option<Token>, open: bool) {
+        self.heard = self.heard.filter(|token| held == Some(*token));
+        let unheard = held != self.heard;
+        self.suspicion = self.suspicion.filter(|_| open || unheard);
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.since = suspicion.since.filter(|token| held == Some(*token));
+        }
     }
 }

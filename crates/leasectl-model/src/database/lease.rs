@@ -21,8 +21,13 @@ pub(crate) struct Lease {
 /// What came of a heartbeat.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Beaten {
-    Kept { cancel: bool },
-    Lost,
+    Kept {
+        cancel: bool,
+    },
+    /// Somebody else has the row locked, or had when it looked.
+    Skipped,
+    /// There is no such lease, or not any more.
+    Missed,
 }
 
 /// What came of a settlement in the database.
@@ -92,7 +97,7 @@ impl Database {
         let waits = self.fenced(job)
             && !scenario.is(Mutant::ReclaimIgnoresTheFence)
             && !(scenario.is(Mutant::VerdictBreaksTheFence) && self.job(job).judged);
-        if waits {
+        if waits || self.locked == Some(job) {
             return None;
         }
         let from = *self.job(job);
@@ -115,6 +120,14 @@ impl Database {
         })
     }
 
+    /// `lease/reclaim.sql` of an owner that does not wait for its answer.
+    pub(crate) fn reclaim_any(&mut self, scenario: &Scenario, owner: OwnerId) -> Option<Lease> {
+        let seen = JobId::ALL
+            .into_iter()
+            .find(|&job| self.reclaimable(scenario, owner, job))?;
+        self.reclaim(scenario, owner, seen)
+    }
+
     /// `lease/bury.sql`, for one job. The row as it was, when it ended.
     pub(crate) fn bury(&mut self, scenario: &Scenario, job: JobId) -> Option<Job> {
         let row = *self.job(job);
@@ -122,6 +135,7 @@ impl Database {
             || row.state != Stored::Running
             || !self.over(scenario, &row)
             || (self.fenced(job) && !scenario.is(Mutant::BuryIgnoresTheFence))
+            || self.locked == Some(job)
             || (!row.cancel_requested && Self::may_run_again(scenario, &row))
         {
             return None;
@@ -152,7 +166,10 @@ impl Database {
             && (row.token == Some(token) || scenario.is(Mutant::HeartbeatWithoutToken));
         let over = self.over(scenario, &row) && !scenario.is(Mutant::HeartbeatRevives);
         if !ours || over {
-            return Beaten::Lost;
+            return Beaten::Missed;
+        }
+        if self.locked == Some(job) {
+            return Beaten::Skipped;
         }
         let kept = self.job_mut(job);
         kept.silence = 0;
@@ -168,6 +185,18 @@ impl Database {
         }
     }
 
+    /// `lease/heartbeat_missing.sql`, for one lease. It locks nothing, so nothing hides a row from it.
+    pub(crate) fn still_held(
+        &self,
+        scenario: &Scenario,
+        owner: OwnerId,
+        job: JobId,
+        token: Token,
+    ) -> bool {
+        let row = self.job(job);
+        row.held_by(owner, token) && !self.over(scenario, row)
+    }
+
     /// `lease/settle.sql`, for one lease, and `lease/settled_before.sql` for what it refused.
     pub(crate) fn settle(
         &mut self,
@@ -179,9 +208,13 @@ impl Database {
     ) -> Ended {
         let row = *self.job(job);
         let running = row.state == Stored::Running;
+        let released = running && outcome == Outcome::Released;
+        let owned = running && row.owner == Some(owner);
         let ours = row.held_by(owner, token)
             || (running && scenario.is(Mutant::SettleByIdAlone))
-            || (running && row.owner == Some(owner) && scenario.is(Mutant::SettleByOwnerAlone))
+            || (owned && scenario.is(Mutant::SettleByOwnerAlone))
+            || (released && scenario.is(Mutant::LateReleaseByIdAlone))
+            || (released && owned && scenario.is(Mutant::LateReleaseByOwnerAlone))
             || (!row.ended()
                 && !running
                 && row.settled.contains(token)
@@ -266,6 +299,9 @@ impl Database {
 
     /// A handler's transaction commits progress, `lease/durable.sql` last.
     pub(crate) fn commit_durable(&mut self, owner: OwnerId) -> Option<Transaction> {
+        if self.locked == self.transactions[owner.index()].map(|open| open.job) {
+            return None; // It updates the row, and so waits.
+        }
         let transaction = self.transactions[owner.index()].take()?;
         let row = self.job_mut(transaction.job);
         if row.held_by(owner, transaction.token) {
@@ -304,6 +340,7 @@ impl Database {
             && row.owner == Some(owner)
             && row.patience > 0
             && (!self.fenced(job) || scenario.is(Mutant::VerdictBreaksTheFence))
+            && self.locked != Some(job)
     }
 
     /// The verdict that an owner is dead: its leases are over at once.

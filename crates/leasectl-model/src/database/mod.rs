@@ -151,6 +151,8 @@ pub struct Database {
     pub(crate) jobs: [Job; JOBS],
     pub(crate) transactions: [Option<Transaction>; OWNERS],
     pub(crate) signs: [Sign; OWNERS],
+    /// A row that somebody outside has locked with a non-key lock, which passes a fence and nothing else.
+    pub(crate) locked: Option<JobId>,
     pub(crate) up: bool,
     /// Ticks since the server's start.
     pub(crate) uptime: u8,
@@ -164,6 +166,7 @@ impl Database {
             jobs: [Job::ABSENT; JOBS],
             transactions: [None; OWNERS],
             signs: [Sign::HELD; OWNERS],
+            locked: None,
             up: true,
             uptime: LONG_UP,
             drawn: 0,
@@ -272,6 +275,7 @@ impl Database {
     pub(crate) fn stop(&mut self, scenario: &Scenario) {
         self.up = false;
         self.transactions = [None; OWNERS];
+        self.locked = None;
         for sign in &mut self.signs {
             *sign = Sign {
                 held: false,

@@ -192,7 +192,9 @@ impl Database {
     /// `job/cancel.sql`.
     pub(crate) fn cancel(&self, scenario: &Scenario, job: JobId) -> Option<Self> {
         let row = self.job(job);
-        if !self.up || !self.visible(scenario, job) || row.ended() || row.cancel_requested {
+        let waits = self.locked == Some(job);
+        if !self.up || !self.visible(scenario, job) || row.ended() || row.cancel_requested || waits
+        {
             return None;
         }
         let mut next = *self;
