@@ -40,6 +40,7 @@ impl From<LookupError> for Problem {
 impl From<MigrateError> for Problem {
     fn from(error: MigrateError) -> Self {
         match error {
+            _ if error.is_unavailable() => Self::unavailable(&error),
             MigrateError::Database(error) => error.into(),
             MigrateError::Newer { .. } => Self::new(
                 Code::MigrationsPending,

@@ -41,6 +41,8 @@ pub(crate) enum BenchError {
     Repo(#[from] RepoError),
     #[error("the local remote failed")]
     Serve(#[from] ServeError),
+    #[error("the machine does not tell what its processors did")]
+    Host(#[from] procfs::ProcError),
     #[error("input or output failed")]
     Io(#[from] io::Error),
     #[error("{program} ended with {status}: {output}")]

@@ -9,6 +9,7 @@ mod error;
 mod fetch_worker;
 mod fill;
 mod floor;
+mod host;
 mod noop;
 #[cfg(feature = "peers")]
 mod peer;

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use thiserror::Error;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{JobView, PublicState};
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, planned_anew};
 use crate::ids::{JobId, RepoId};
 
 /// The most items of a page.
@@ -100,15 +101,13 @@ async fn select(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<JobView>, DatabaseError> {
-    let client = database.client().await?;
+    let mut client = database.client().await?;
     let repo = filter.repo_id.map(RepoId::as_uuid);
     let state = filter.state.map(PublicState::as_str);
-    // Not prepared: a kept statement would be planned for every filter at once.
-    let rows = client
-        .query(
-            include_str!("lookup.sql"),
-            &[&repo, &filter.kind, &state, &before, &limit],
-        )
-        .await?;
+    let transaction = client.build_transaction().read_only(true).start().await?;
+    let statement = include_str!("lookup.sql");
+    let parameters: [&(dyn ToSql + Sync); 5] = [&repo, &filter.kind, &state, &before, &limit];
+    let rows = planned_anew(&transaction, transaction.query(statement, &parameters)).await?;
+    transaction.commit().await?;
     rows.iter().map(JobView::from_row).collect()
 }

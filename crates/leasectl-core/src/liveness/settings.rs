@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 use crate::database::DatabaseError;
 
 /// What the session is set to, so that the server notices a dead client soon and never ends an idle
-/// one. The last two keep the plans of the look at the locks from going astray.
-const SETTINGS: [(&str, &str); 10] = [
+/// one. The last three keep the plans of the look at the locks from going astray and from being made anew.
+const SETTINGS: [(&str, &str); 11] = [
     ("tcp_keepalives_idle", "2"),
     ("tcp_keepalives_interval", "1"),
     ("tcp_keepalives_count", "3"),
@@ -19,6 +19,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("lock_timeout", "1000"),
     ("jit", "off"),
     ("enable_seqscan", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// A setting that the server did not take; a host may forbid some, and sockets have no keepalives.

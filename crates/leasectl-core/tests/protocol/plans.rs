@@ -7,7 +7,7 @@ use leasectl_core::kind::Lane;
 use leasectl_core::lease;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, owner};
+use crate::fixture::{FETCH, Fixture, owner};
 
 /// Often enough that the server stops planning for the parameters of each call.
 const CALLS: usize = 8;
@@ -70,4 +70,20 @@ async fn plans_made_while_the_table_was_empty_never_read_all_of_it() {
     let read = read_in_sequence(&session).await - before;
     assert_eq!(promoted, [Lane::Index]);
     assert_eq!(read, 0, "rows of live jobs were read without an index");
+}
+
+#[tokio::test]
+async fn no_statement_is_planned_again_for_each_call() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let session = fixture.database.dedicated("plans").unwrap();
+    for note in ["1", "2", "3"] {
+        let requests = [fixture.request(repo, &FETCH, note)];
+        let accepted = job::enqueue(&session, &requests).await.unwrap();
+        do_everything(&session, accepted[0].job_id).await;
+    }
+    let planned = "select count(*) from pg_prepared_statements where custom_plans > 0";
+    let client = session.client().await.unwrap();
+    let row = client.query_one(planned, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
 }

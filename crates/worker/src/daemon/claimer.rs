@@ -10,7 +10,7 @@ use std::sync::Arc;
 use leasectl_core::database::{Client, DatabaseError};
 use leasectl_core::kind::Lane;
 use leasectl_core::lease::{
-    ClaimCursor, ClaimRequest, Lease, Reclaimed, claim_onward, reclaim, settle, unheard,
+    ClaimCursor, ClaimRequest, Lease, Reclaimed, Settled, claim_onward, reclaim, settle, unheard,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use super::liveness::Stops;
 use super::outage::{Outage, chain};
 use super::pacing::{Pacing, Room, Step};
 use super::running::{Finished, RunningJob};
+use super::settler::announce_released;
 use super::shared::Shared;
 use super::unheard::Unheard;
 use super::verdict::Verdict;
@@ -227,12 +228,18 @@ impl Claimer {
         let owner = &self.shared.settings.owner;
         let released = async {
             let releases = unheard(client, owner, since, heard).await?;
-            settle(client, &releases).await?;
-            Ok(releases)
+            let settled = settle(client, &releases).await?;
+            Ok((releases, settled))
         };
         let no_answer = || Err(DatabaseError::NoAnswer);
         let released = self.shared.answer(released).await;
-        for lease in &released.unwrap_or_else(no_answer)? {
+        let (releases, settled) = released.unwrap_or_else(no_answer)?;
+        announce_released(&self.shared, client, &releases).await;
+        for (lease, settled) in releases.iter().zip(settled) {
+            if settled == Settled::LeaseLost {
+                // Others took it over between the two statements.
+                continue;
+            }
             tracing::warn!(
                 job = %lease.key().job_id, token = %lease.key().token, kind = lease.kind,
                 "handed back a lease whose claim was never answered"

@@ -129,23 +129,9 @@ impl Settler {
         let client = self.shared.database.client().await?;
         let settled = self.shared.answer(settle(&client, settlements)).await;
         if matches!(settled, Some(Ok(_))) {
-            self.announce_released(&client, settlements).await;
+            announce_released(&self.shared, &client, settlements).await;
         }
         self.shared.heard(client, settled)
-    }
-
-    /// Wakes others for what was handed back: they need not wait for their next poll, nor for this
-    /// worker to have ended.
-    async fn announce_released(&self, client: &Client, settlements: &[Settlement]) {
-        let released = settlements
-            .iter()
-            .filter(|s| *s.outcome() == Outcome::Released);
-        let lanes: BTreeSet<_> = released.map(|settlement| settlement.lane).collect();
-        let lanes: Vec<_> = lanes.into_iter().collect();
-        let announced = self.shared.answer(wakeup::announce(client, &lanes)).await;
-        if let Some(Err(error)) = announced {
-            tracing::debug!(error = chain(&error), "released jobs are found by polling");
-        }
     }
 
     fn applied(&self, batch: &Batch, settled: &[Settled]) {
@@ -193,5 +179,23 @@ impl Settler {
         self.shared
             .hints
             .give(batch.jobs.iter().map(|job| job.kind.spec.lane));
+    }
+}
+
+/// Wakes others for what was handed back: they need not wait for their next poll, nor for this worker to
+/// have ended.
+pub(super) async fn announce_released(
+    shared: &Shared,
+    client: &Client,
+    settlements: &[Settlement],
+) {
+    let released = settlements
+        .iter()
+        .filter(|s| *s.outcome() == Outcome::Released);
+    let lanes: BTreeSet<_> = released.map(|settlement| settlement.lane).collect();
+    let lanes: Vec<_> = lanes.into_iter().collect();
+    let announced = shared.answer(wakeup::announce(client, &lanes)).await;
+    if let Some(Err(error)) = announced {
+        tracing::debug!(error = chain(&error), "released jobs are found by polling");
     }
 }

@@ -49,6 +49,21 @@ impl World {
         }
     }
 
+    /// Waits until a worker is the detector. It looked who is there before it became one.
+    async fn until_detected(&self) {
+        let sql = "select count(*) from leasectl.liveness_locks() where key = 0";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let client = self.database.client().await.expect("a connection");
+            let row = client.query_one(sql, &[]).await.expect("an answer");
+            if row.get::<_, i64>(0) > 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nobody is the detector");
+            pause().await;
+        }
+    }
+
     /// The sessions that hold a worker's lock.
     async fn sessions(&self) -> Vec<i32> {
         let client = self.database.client().await.expect("a connection");
@@ -91,7 +106,7 @@ async fn victim(world: &World) -> LivenessSession {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_job_of_a_worker_that_vanished_runs_elsewhere_within_a_second() {
+async fn the_job_of_a_worker_that_vanished_runs_elsewhere_after_its_grace() {
     let world = World::new().await;
     world.settle_server().await;
     let job = world.one_job().await;
@@ -111,12 +126,13 @@ async fn the_job_of_a_worker_that_vanished_runs_elsewhere_within_a_second() {
     let worker = slow(world.worker([notes]))
         .with(|settings| settings.poll_interval = Duration::from_secs(60))
         .start();
-    world.until_liveness(&worker.owner, "session").await;
+    world.until_detected().await;
     let vanished = Instant::now();
     drop(session);
     let took = hears.recv().await.expect("it runs") - vanished;
     assert!(took > Duration::from_millis(290), "hasty: {took:?}");
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // Nor by the longer grace of those that the detector never saw alive. How fast it is the benchmark says.
+    assert!(took < Duration::from_secs(3), "{took:?}");
     let done = world.until_state(job, PublicState::Completed).await;
     let error = done.attempts[0].error.as_ref().expect("it was lost");
     assert_eq!(error.message, "the worker died");
@@ -156,7 +172,11 @@ async fn a_terminated_liveness_session_costs_nothing() {
     world.settle_server().await;
     let gate = Gate::closed();
     let job = world.one_job().await;
-    let worker = slow(world.worker([gate.handler(WORK)])).start();
+    // Long enough for a machine that is busy with other tests to hold the lock again.
+    let grace = Duration::from_secs(3);
+    let worker = slow(world.worker([gate.handler(WORK)]))
+        .with(|settings| settings.death_grace = Some(DeathGrace::new(grace).expect("a grace")))
+        .start();
     until("the handler runs", || gate.entered() == 1).await;
     let rival = slow(world.worker([no_op()])).start();
     world.until_liveness(&worker.owner, "session").await;
@@ -177,8 +197,8 @@ async fn a_terminated_liveness_session_costs_nothing() {
             pause().await;
         }
     }
-    // Longer than a grace.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // Whoever is judged is judged by then.
+    tokio::time::sleep(grace + Duration::from_millis(300)).await;
     gate.open();
     let done = world.until_state(job, PublicState::Completed).await;
     assert_eq!((done.attempt, done.attempts.len()), (1, 1));

@@ -144,9 +144,10 @@ impl Keeper {
                     detector.refused(&error);
                 }
                 Err(_) => {
+                    let noticed = BootInstant::now();
                     let ended = timeout(LAST_WORDS, session.ended()).await;
                     return Loss {
-                        noticed: BootInstant::now(),
+                        noticed,
                         is_announced: ended.unwrap_or(session.end()).is_announced,
                         silent_since: None,
                     };
