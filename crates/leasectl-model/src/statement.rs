@@ -97,10 +97,6 @@ impl Statement {
 /// Files of `lease/`, `liveness/` and `job/` that no action stands for, and why.
 pub const OUTSIDE: &[(&str, &str)] = &[
     (
-        "lease/any.sql",
-        "reads only: whether a look is worth its price",
-    ),
-    (
         "lease/look.sql",
         "reads only: a hint, which any owner of the model may act on at any moment; handlers hear of a cancel request with their heartbeat's answer",
     ),

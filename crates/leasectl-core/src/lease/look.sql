@@ -1,4 +1,4 @@
--- What there is to do: one look of each poll while there are jobs, see any.sql.
+-- What there is to do: one look of each poll while there are jobs (see liveness/ping.sql).
 -- $1 owner, $2 all lanes. One row: the lanes with ready jobs, the lanes with leases that are over, whether
 -- a sweep would find something, and which running jobs of the owner were asked to stop.
 -- It decides nothing: every statement that acts on it looks for itself.

@@ -85,7 +85,9 @@ impl Detector {
                         LOOK_AROUND
                     };
             }
-            self.detects = session.ping().await?.detects;
+            let pulse = session.ping().await?;
+            self.shared.quiet.heard(now, pulse.any_job);
+            self.detects = pulse.detects;
             if !self.detects {
                 self.is_refused = false;
                 return Ok(());
