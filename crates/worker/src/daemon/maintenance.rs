@@ -19,7 +19,7 @@ use super::shared::Shared;
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// How often due fetches are looked for; a repository's own interval is counted in minutes.
-const SCHEDULE_INTERVAL: Duration = Duration::from_secs(10);
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Buries and sweeps whenever a look said so, until the future is dropped.
 pub(crate) async fn sweep(shared: Arc<Shared>, wanted: Arc<Notify>) {
