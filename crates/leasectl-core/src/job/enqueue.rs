@@ -23,9 +23,6 @@ const CHUNK: usize = 5_000;
 /// Lanes that one statement promotes: it holds up other callers of those lanes while it runs.
 const PROMOTED: usize = 1_000;
 
-/// PostgreSQL plans a prepared statement anew five times before it may keep a plan.
-const PLANS_UNTIL_KEPT: u32 = 6;
-
 /// How often a transaction is run again that lost a deadlock.
 const DEADLOCK_TRIES: u32 = 5;
 
@@ -140,8 +137,8 @@ pub async fn enqueue(
     try_enqueue(&mut client, requests).await
 }
 
-/// Opens that many connections and makes each ready to accept jobs: statements prepared, and run on no
-/// rows until the server keeps their plans.
+/// Opens that many connections and makes each ready to accept jobs: statements prepared, and run once on
+/// no rows, after which the server keeps their plans.
 ///
 /// A connection's first statements cost tens of milliseconds. Without this, the first short stall
 /// under load opens one connection after another, each of which makes the stall longer.
@@ -153,9 +150,7 @@ pub async fn warm_up(database: &Database, connections: usize) -> Result<(), Data
     let clients = try_join_all((0..connections).map(|_| database.client())).await?;
     for client in clients {
         let insert = client.prepare_cached(include_str!("enqueue.sql")).await?;
-        for _ in 0..PLANS_UNTIL_KEPT {
-            Columns::of(&[]).send(&client, &insert).await?;
-        }
+        Columns::of(&[]).send(&client, &insert).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 -- job_history_repo.
 -- Zero rows: nothing lives and nothing is new.
 (select j.id from leasectl.job j
-  where j.state = 'running' and ($1::uuid is null or j.repo_id = $1)
+  where j.state = 'running' and $1::uuid is null
   order by j.lease_token desc limit $3)
 union
 (select j.id from leasectl.job j
@@ -28,8 +28,15 @@ union
     and ($1::uuid is null or h.repo_id = $1)
   order by h.id desc limit $3)
 union
+-- One for each case: of "any or this one" no kept plan uses the index of repositories.
 (select recent.id
    from (select h.id, h.finished_at from leasectl.job_history h
-          where $2::timestamptz is not null and ($1::uuid is null or h.repo_id = $1)
+          where $2::timestamptz is not null and h.repo_id = $1
+          order by h.id desc limit $3) recent
+  where recent.finished_at > $2)
+union
+(select recent.id
+   from (select h.id, h.finished_at from leasectl.job_history h
+          where $2::timestamptz is not null and $1::uuid is null
           order by h.id desc limit $3) recent
   where recent.finished_at > $2)

@@ -2,7 +2,9 @@
 -- worker three times in a row without durable progress, and those out of attempts.
 -- $1 at most so many.
 -- Locks: the rows FOR UPDATE in the order of their ids, skipping locked ones. Index: job_running, then
--- job_pkey alone (see claim.sql), joined: for an array, a plan made for an empty table is a scan.
+-- job_pkey alone (see claim.sql), joined: for an array, a plan made for an empty table is a scan. Ordered by
+-- text, which sorts as the id does: for a limit that is a parameter the planner would rather walk all of
+-- job_pkey than sort the few.
 -- Zero rows: there is nothing to bury.
 with dead as (
   select j.id
@@ -11,7 +13,7 @@ with dead as (
      and (j.lease_expires_at <= now()
           or leasectl.stale_at(j.lease_heartbeat_at, j.lease_heartbeat_interval, j.lease_stale_after) <= now())
      and (j.cancel_requested or not (j.durable or (j.crashes < 2 and j.attempt < j.max_attempts)))
-   order by j.id
+   order by j.id::text collate "C"
    limit $1
      for update skip locked
 ), gone as (

@@ -14,7 +14,7 @@ pub struct Outlook {
     /// Lanes with leases that are over: jobs to [`reclaim`](super::reclaim()) or to
     /// [`bury`](super::bury()).
     pub over: Vec<Lane>,
-    /// A [`sweep`](super::sweep()) would find something.
+    /// A [`sweep`](super::sweep()) may find something: jobs are due, staged or waiting.
     pub to_sweep: bool,
     /// Running jobs of this owner that somebody asked to stop.
     pub cancelled: Vec<JobId>,

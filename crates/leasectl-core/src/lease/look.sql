@@ -1,9 +1,8 @@
--- What there is to do: one look of each poll while there are jobs (see liveness/ping.sql).
+-- What there is to do: one look of each poll, so that an idle worker sends this and nothing else.
 -- $1 owner, $2 all lanes. One row: the lanes with ready jobs, the lanes with leases that are over, whether
--- a sweep would find something, and which running jobs of the owner were asked to stop.
+-- a sweep may find something, and which running jobs of the owner were asked to stop.
 -- It decides nothing: every statement that acts on it looks for itself.
--- Locks: none. Index: job_ready, job_running, job_due, job_staged, job_parked and job_one_per_lane (see
--- lanes_without_holder.sql), job_cancel.
+-- Locks: none. Index: job_ready, job_running, job_due, job_staged, job_parked, job_cancel.
 select array(
          select asked.lane from unnest($2::text[]) as asked (lane)
           where exists (select from leasectl.job r where r.state = 'ready' and r.lane = asked.lane)) as ready,
@@ -15,25 +14,7 @@ select array(
        ) as over,
        exists (select from leasectl.job d where d.state = 'scheduled' and d.not_before <= now())
          or exists (select from leasectl.job s where s.staged)
-         or exists (
-           with recursive hop as (
-             (select j.repo_id, j.lane from leasectl.job j
-               where j.state = 'waiting'
-               order by j.repo_id, j.lane limit 1)
-             union all
-             select next.repo_id, next.lane
-               from hop cross join lateral (
-                 select j.repo_id, j.lane from leasectl.job j
-                  where j.state = 'waiting' and (j.repo_id, j.lane) > (hop.repo_id, hop.lane)
-                  order by j.repo_id, j.lane limit 1) next
-           )
-           select from hop
-             left join lateral (
-               select h.state from leasectl.job h
-                where h.repo_id = hop.repo_id and h.lane = hop.lane
-                  and (h.state in ('ready', 'running') or (h.lane = 'stack' and h.state = 'scheduled'))
-                limit 1) held on true
-            where held.state is null) as to_sweep,
+         or exists (select from leasectl.job w where w.state = 'waiting') as to_sweep,
        array(
          select c.id from leasectl.job c
           where c.cancel_requested and c.lease_owner = $1 and c.state = 'running') as cancelled

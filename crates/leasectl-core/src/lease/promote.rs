@@ -1,7 +1,7 @@
 //! Promotion: keeping every lane with work in it moving.
 //!
-//! Settling promotes what it sees. An enqueue that saw the lane held may commit just after, so the
-//! sweep of each poll looks again.
+//! Settling promotes what it sees. An enqueue that saw the lane held may commit just after, so a sweep
+//! looks again at each poll while jobs wait.
 
 use uuid::Uuid;
 

@@ -71,8 +71,6 @@ pub struct ServerStart(Timestamp);
 pub struct Pulse {
     /// This session is the detector's from now on.
     pub detects: bool,
-    /// There is a job that has not ended.
-    pub any_job: bool,
 }
 
 /// What came of a verdict.
@@ -184,7 +182,6 @@ impl LivenessSession {
         let row = self.ask(&statement, &[]).await?;
         Ok(Pulse {
             detects: row.get("detects"),
-            any_job: row.get("any_job"),
         })
     }
 

@@ -303,20 +303,6 @@ async fn one_session_at_a_time_detects_and_a_successor_follows_when_it_ends() {
 }
 
 #[tokio::test]
-async fn a_ping_tells_whether_there_is_any_job() {
-    let fixture = Fixture::new().await;
-    let mut worker = fixture.watched("worker").await;
-    assert!(!worker.session.ping().await.unwrap().any_job);
-    let repo = fixture.repository("a").await;
-    fixture.enqueue(repo, &FETCH, "").await;
-    assert!(worker.session.ping().await.unwrap().any_job);
-    let lease = fixture.claim_one(&worker.owner, Lane::Fetch).await;
-    assert!(worker.session.ping().await.unwrap().any_job);
-    fixture.settle(lease.complete(done())).await;
-    assert!(!worker.session.ping().await.unwrap().any_job);
-}
-
-#[tokio::test]
 async fn a_worker_whose_former_session_lingers_is_watched_by_another_key() {
     let fixture = Fixture::new().await;
     fixture.settle_server().await;

@@ -88,7 +88,9 @@ impl Claimer {
                 self.pacing.hint(*lane);
             }
             if round.reclaim {
-                self.pacing.somebody_died();
+                for (lane, _) in &round.asks {
+                    self.pacing.somebody_died(*lane);
+                }
             }
             let delay = self.outage.failed(&error);
             tokio::select! {
@@ -131,8 +133,8 @@ impl Claimer {
             for lane in self.shared.hints.take() {
                 self.pacing.hint(lane);
             }
-            if self.shared.hints.take_dead() {
-                self.pacing.somebody_died();
+            for lane in self.shared.hints.take_dead() {
+                self.pacing.somebody_died(lane);
             }
             if self.shared.hints.take_seen() {
                 self.cursor.rewind();
@@ -177,7 +179,7 @@ impl Claimer {
             }
         }
         if round.reclaim {
-            self.pacing.reclaiming();
+            self.pacing.reclaiming(&asks);
             let request = ClaimRequest {
                 slots: &asks,
                 kinds: &kinds,
@@ -200,7 +202,8 @@ impl Claimer {
             };
             let claiming = claim_onward(&client, owner, lease, &request, &mut self.cursor);
             let claimed = shared.answer(claiming).await;
-            if self.cursor.take_cut_short() || !matches!(claimed, Some(Ok(_))) {
+            let is_cut_short = self.cursor.take_cut_short();
+            if is_cut_short || !matches!(claimed, Some(Ok(_))) {
                 self.unheard.suspect(Instant::now());
             }
             let leases = shared.heard(client, claimed)?;
@@ -211,6 +214,9 @@ impl Claimer {
                     .filter(|lease| lease.job().lane == *lane)
                     .count();
                 self.pacing.claimed(*lane, *asked, got);
+                if is_cut_short {
+                    self.pacing.hint(*lane);
+                }
             }
             self.count_claims(&leases);
             self.start(leases, stops);
@@ -268,17 +274,15 @@ impl Claimer {
     ) {
         self.unheard
             .heard(reclaimed.iter().map(|taken| &taken.lease));
-        let mut took_all_room = false;
         for (lane, free) in asks.iter_mut() {
             let taken = reclaimed
                 .iter()
                 .filter(|taken| taken.lease.job().lane == *lane)
                 .count();
-            took_all_room |= taken >= *free;
+            self.pacing.reclaimed(*lane, taken >= *free);
             *free = free.saturating_sub(taken);
         }
         asks.retain(|(_, free)| *free > 0);
-        self.pacing.reclaimed(took_all_room);
         let mut counts: BTreeMap<Lane, usize> = BTreeMap::new();
         let leases = reclaimed.into_iter().map(|taken| {
             *counts.entry(taken.lease.job().lane).or_default() += 1;

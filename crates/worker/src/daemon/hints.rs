@@ -11,8 +11,8 @@ use super::per_lane::PerLane;
 #[derive(Debug)]
 pub(crate) struct Hints {
     lanes: PerLane<AtomicBool>,
-    /// Leases that are over are to be reclaimed.
-    dead: AtomicBool,
+    /// Lanes with leases that are over, to be reclaimed.
+    dead: PerLane<AtomicBool>,
     /// Ready jobs were seen by somebody who began at the head of the queue.
     seen: AtomicBool,
     given: Notify,
@@ -23,7 +23,7 @@ impl Hints {
     pub(crate) fn new() -> Self {
         Self {
             lanes: PerLane::from_fn(|_| AtomicBool::new(false)),
-            dead: AtomicBool::new(false),
+            dead: PerLane::from_fn(|_| AtomicBool::new(false)),
             seen: AtomicBool::new(false),
             given: Notify::new(),
         }
@@ -51,8 +51,8 @@ impl Hints {
 
     /// Says that the lanes have leases that are over, to be reclaimed at once.
     pub(crate) fn give_dead(&self, lanes: impl IntoIterator<Item = Lane>) {
-        self.dead.store(true, Ordering::Release);
         for lane in lanes {
+            self.dead[lane].store(true, Ordering::Release);
             self.lanes[lane].store(true, Ordering::Release);
         }
         self.given.notify_one();
@@ -63,9 +63,11 @@ impl Hints {
         self.seen.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether there was something to reclaim since the last call.
-    pub(crate) fn take_dead(&self) -> bool {
-        self.dead.swap(false, Ordering::AcqRel)
+    /// Takes the lanes with something to reclaim that were told of since the last call.
+    pub(crate) fn take_dead(&self) -> impl Iterator<Item = Lane> {
+        Lane::ALL
+            .into_iter()
+            .filter(|lane| self.dead[*lane].swap(false, Ordering::AcqRel))
     }
 
     /// Takes the hints that were given since the last call.

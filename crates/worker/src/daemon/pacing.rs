@@ -4,8 +4,8 @@
 //! that it asked for. A lane that returned less is empty until a hint says otherwise, so an idle worker
 //! claims nothing; the look of each poll gives the hints that wakeups do not.
 //!
-//! **Invariant (I12).** Once somebody said that there are dead leases, they are taken before fresh jobs,
-//! until a reclaim found fewer than there was room for.
+//! **Invariant (I12).** Once somebody said that a lane has dead leases, they are taken before its fresh jobs,
+//! until a reclaim of that lane found fewer than there was room for.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub(crate) struct Pacing {
     batch: usize,
     /// Lanes that may have ready jobs.
     may_have_more: PerLane<bool>,
-    /// There may be dead leases.
-    reclaim: bool,
+    /// Lanes that may have dead leases.
+    reclaim: PerLane<bool>,
     gather_until: Option<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl Pacing {
         Self {
             batch: batch.max(1),
             may_have_more: PerLane::from_fn(|_| true),
-            reclaim: true,
+            reclaim: PerLane::from_fn(|_| true),
             gather_until: None,
         }
     }
@@ -60,20 +60,19 @@ impl Pacing {
         self.may_have_more[lane] = true;
     }
 
-    /// Somebody said that there are dead leases.
-    pub(crate) fn somebody_died(&mut self) {
-        self.reclaim = true;
+    /// Somebody said that the lane has dead leases.
+    pub(crate) fn somebody_died(&mut self, lane: Lane) {
+        self.reclaim[lane] = true;
     }
 
     /// Decides what to do now.
     pub(crate) fn step(&mut self, now: Instant, room: impl Fn(Lane) -> Room) -> Step {
-        let reclaim = self.reclaim;
         let rooms = PerLane::from_fn(room);
         let open = |lane: &Lane| rooms[*lane].free > 0;
         let asks: Vec<(Lane, usize)> = Lane::ALL
             .into_iter()
             .filter(open)
-            .filter(|lane| reclaim || self.may_have_more[*lane])
+            .filter(|lane| self.reclaim[*lane] || self.may_have_more[*lane])
             .map(|lane| (lane, rooms[lane].free.min(self.batch)))
             .collect();
         if asks.is_empty() {
@@ -90,6 +89,7 @@ impl Pacing {
             }
         }
         self.gather_until = None;
+        let reclaim = asks.iter().any(|(lane, _)| self.reclaim[*lane]);
         Step::Round { reclaim, asks }
     }
 
@@ -108,13 +108,15 @@ impl Pacing {
     }
 
     /// A reclaim is about to be sent; deaths that are heard of from now on count for the next one.
-    pub(crate) fn reclaiming(&mut self) {
-        self.reclaim = false;
+    pub(crate) fn reclaiming(&mut self, asks: &[(Lane, usize)]) {
+        for (lane, _) in asks {
+            self.reclaim[*lane] = false;
+        }
     }
 
-    /// A reclaim ended; `took_all_room` says that there may be more dead leases.
-    pub(crate) fn reclaimed(&mut self, took_all_room: bool) {
-        self.reclaim |= took_all_room;
+    /// A reclaim ended; `took_all_room` says that the lane may have more dead leases.
+    pub(crate) fn reclaimed(&mut self, lane: Lane, took_all_room: bool) {
+        self.reclaim[lane] |= took_all_room;
     }
 }
 
@@ -159,8 +161,8 @@ mod tests {
     fn idle(now: Instant) -> Pacing {
         let mut pacing = Pacing::new(100);
         assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
-        pacing.reclaiming();
-        pacing.reclaimed(false);
+        pacing.reclaiming(&[(Lane::Fetch, 4)]);
+        pacing.reclaimed(Lane::Fetch, false);
         pacing.claiming(&[(Lane::Fetch, 4)]);
         pacing.claimed(Lane::Fetch, 4, 0);
         pacing
@@ -180,7 +182,7 @@ mod tests {
     fn a_death_is_followed_by_a_reclaim_as_soon_as_there_is_room() {
         let now = Instant::now();
         let mut pacing = idle(now);
-        pacing.somebody_died();
+        pacing.somebody_died(Lane::Fetch);
         assert_eq!(pacing.step(now, fetch_only(4, 0)), Step::Wait);
         assert_eq!(pacing.step(now, fetch_only(4, 1)), round(true, 1));
     }
@@ -189,10 +191,10 @@ mod tests {
     fn a_death_that_is_heard_of_while_a_reclaim_is_under_way_outlives_its_answer() {
         let now = Instant::now();
         let mut pacing = idle(now);
-        pacing.somebody_died();
-        pacing.reclaiming();
-        pacing.somebody_died();
-        pacing.reclaimed(false);
+        pacing.somebody_died(Lane::Fetch);
+        pacing.reclaiming(&[(Lane::Fetch, 4)]);
+        pacing.somebody_died(Lane::Fetch);
+        pacing.reclaimed(Lane::Fetch, false);
         assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
     }
 
@@ -250,15 +252,49 @@ mod tests {
         let now = Instant::now();
         let mut pacing = idle(now);
         pacing.claimed(Lane::Fetch, 4, 4);
-        pacing.somebody_died();
+        pacing.somebody_died(Lane::Fetch);
         assert_eq!(pacing.step(now, fetch_only(4, 0)), Step::Wait);
         for took_all_room in [true, false] {
             assert_eq!(pacing.step(now, fetch_only(4, 1)), round(true, 1));
-            pacing.reclaiming();
-            pacing.reclaimed(took_all_room);
+            pacing.reclaiming(&[(Lane::Fetch, 4)]);
+            pacing.reclaimed(Lane::Fetch, took_all_room);
         }
         pacing.hint(Lane::Fetch);
         assert_eq!(pacing.step(now, fetch_only(4, 1)), round(false, 1));
+    }
+
+    #[test]
+    fn a_reclaim_of_one_lane_does_not_forget_the_dead_of_another_that_had_no_room() {
+        let now = Instant::now();
+        let mut pacing = idle(now);
+        let both = [(Lane::Fetch, 1), (Lane::Index, 1)];
+        pacing.reclaiming(&both);
+        pacing.claiming(&both);
+        let room = |fetch| {
+            move |lane| match lane {
+                Lane::Fetch => Room {
+                    capacity: 4,
+                    free: fetch,
+                },
+                Lane::Index => Room {
+                    capacity: 2,
+                    free: 2,
+                },
+                Lane::Backfill | Lane::Stack => Room {
+                    capacity: 0,
+                    free: 0,
+                },
+            }
+        };
+        pacing.somebody_died(Lane::Fetch);
+        pacing.hint(Lane::Index);
+        let index_only = Step::Round {
+            reclaim: false,
+            asks: vec![(Lane::Index, 2)],
+        };
+        assert_eq!(pacing.step(now, room(0)), index_only);
+        pacing.claiming(&[(Lane::Index, 2)]);
+        assert_eq!(pacing.step(now, room(1)), round(true, 1));
     }
 
     #[test]

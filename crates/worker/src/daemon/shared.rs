@@ -12,7 +12,6 @@ use super::handler::{Handlers, ServedKinds};
 use super::handler_threads::HandlerThreads;
 use super::hints::Hints;
 use super::liveness::LivenessBoard;
-use super::lookout::Quiet;
 use super::outage::OutageBoard;
 use super::running::Registry;
 use super::settings::WorkerSettings;
@@ -30,7 +29,6 @@ pub(crate) struct Shared {
     pub(crate) kinds: ServedKinds,
     pub(crate) slots: Arc<Slots>,
     pub(crate) hints: Hints,
-    pub(crate) quiet: Quiet,
     pub(crate) registry: Registry,
     pub(crate) outages: OutageBoard,
     pub(crate) liveness: LivenessBoard,
@@ -70,7 +68,6 @@ impl Shared {
             kinds,
             slots,
             hints: Hints::new(),
-            quiet: Quiet::new(),
             registry: Registry::default(),
             outages: OutageBoard::default(),
             liveness: LivenessBoard::new(settings.death_grace),

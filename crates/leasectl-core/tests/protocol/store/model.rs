@@ -221,11 +221,11 @@ impl Model {
         self.jobs.iter().any(over)
     }
 
-    /// Whether a sweep would find something.
+    /// Whether a sweep may find something.
     pub(super) fn is_to_sweep(&self) -> bool {
         self.jobs.iter().any(|job| match job.state {
             State::Scheduled => job.ask.when == Some(When::Past),
-            State::Waiting => job.staged || self.holder(job.place()).is_none(),
+            State::Waiting => true,
             State::Ready | State::Running { .. } | State::Finished(_) => false,
         })
     }

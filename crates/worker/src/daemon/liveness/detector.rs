@@ -1,14 +1,15 @@
 //! Proves that the session lives, and looks for workers whose lock is absent once it is this session's
 //! turn.
 //!
-//! Every ping also tries for the detector's lock, which costs nothing more. The three oldest workers
-//! ping more often, so that they replace a dead detector as fast as a hundred workers would.
+//! Every ping also tries for the detector's lock, which costs nothing more. The five oldest workers ping
+//! more often, so that few workers replace a dead detector as fast as many do.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasectl_core::liveness::{
-    Absent, Judged, LivenessError, LivenessKey, LivenessSession, Sighting, Sightings,
+    Absent, Judged, LivenessError, LivenessKey, LivenessSession, SIGHTING_INTERVAL, Sighting,
+    Sightings,
 };
 use leasectl_core::time::BootInstant;
 
@@ -21,9 +22,8 @@ const PING: Duration = Duration::from_secs(1);
 /// The same for those that replace a dead detector.
 const SENIOR_PING: Duration = Duration::from_millis(250);
 
-/// So many of the oldest workers are seniors: the detector, and one more than can be killed at once
-/// with it.
-const SENIORS: usize = 3;
+/// So many of the oldest workers are seniors: more than die at once when a host does that runs some of them.
+const SENIORS: usize = 5;
 
 /// How often most workers look who is there, and so how many are older.
 const LOOK_AROUND: Duration = Duration::from_secs(10);
@@ -72,7 +72,12 @@ impl Detector {
         session: &mut LivenessSession,
     ) -> Result<(), LivenessError> {
         let now = BootInstant::now();
-        self.next_beat = now + if self.is_senior { SENIOR_PING } else { PING };
+        self.next_beat = now
+            + match (self.detects, self.is_senior) {
+                (true, _) => SIGHTING_INTERVAL,
+                (false, true) => SENIOR_PING,
+                (false, false) => PING,
+            };
         if !self.detects {
             // The first thing a session does is to see who is there: only those it misses soon.
             if now >= self.next_look_around {
@@ -85,9 +90,7 @@ impl Detector {
                         LOOK_AROUND
                     };
             }
-            let pulse = session.ping().await?;
-            self.shared.quiet.heard(now, pulse.any_job);
-            self.detects = pulse.detects;
+            self.detects = session.ping().await?.detects;
             if !self.detects {
                 self.is_refused = false;
                 return Ok(());
