@@ -60,7 +60,7 @@ async fn connections_opened_ahead_are_kept_and_accept_nothing() {
     let client = fixture.database.client().await.unwrap();
     let prepared = client.query_one(
         "select count(*) from pg_prepared_statements \
-          where generic_plans > 0 and statement like '%insert into leasectl.job %'",
+          where generic_plans > 0 and statement like '-- Inserts new jobs%'",
         &[],
     );
     assert_eq!(prepared.await.unwrap().get::<_, i64>(0), 1);

@@ -24,6 +24,15 @@ const FILL: &str = "
     select leasectl.uuid_v7(), r.id, 't_index', 'index', '{}', 'scheduled', now() - interval '1 second'
       from leasectl.repository r limit 1";
 
+/// A thousand of them run.
+const RUN: &str = "
+    update leasectl.job j
+       set state = 'running', attempt = 1, lease_owner = 'a:1:1', dedup_key = null,
+           lease_token = nextval('leasectl.lease_token'), lease_acquired_at = now(),
+           lease_heartbeat_at = now(), lease_expires_at = now() + interval '1 hour',
+           lease_stale_after = '30 seconds', lease_heartbeat_interval = '10 seconds'
+     where j.id in (select id from leasectl.job where state = 'ready' limit 1000)";
+
 /// What the sessions of a worker and of the API do all day.
 async fn do_everything(database: &Database, id: JobId) -> Vec<Lane> {
     let client = database.client().await.unwrap();
@@ -70,6 +79,26 @@ async fn plans_made_while_the_table_was_empty_never_read_all_of_it() {
     let read = read_in_sequence(&session).await - before;
     assert_eq!(promoted, [Lane::Index]);
     assert_eq!(read, 0, "rows of live jobs were read without an index");
+}
+
+#[tokio::test]
+async fn a_burial_walks_the_jobs_that_run_and_not_all_that_live() {
+    let fixture = Fixture::new().await;
+    let client = fixture.client().await;
+    client.batch_execute(FILL).await.unwrap();
+    client.batch_execute(RUN).await.unwrap();
+    client
+        .batch_execute("analyze leasectl.job; begin")
+        .await
+        .unwrap();
+    assert_eq!(lease::bury(&client).await.unwrap().len(), 0);
+    let fetched = "select coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables \
+                    where schemaname = 'leasectl' and relname = 'job'";
+    let fetched: i64 = client.query_one(fetched, &[]).await.unwrap().get(0);
+    assert!(
+        fetched < 2_000,
+        "{fetched} rows were read of a thousand that run"
+    );
 }
 
 #[tokio::test]
