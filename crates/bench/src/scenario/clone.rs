@@ -27,6 +27,21 @@ pub(crate) struct Source {
     _folder: TempDir,
 }
 
+/// Commits a file with that content in a work tree.
+pub(crate) async fn commit_file(work: &str, content: &[u8]) -> Result<(), BenchError> {
+    tokio::fs::write(Path::new(work).join("file"), content).await?;
+    git(["-C", work, "add", "file"]).await?;
+    let author = [
+        "-c",
+        "user.name=bench",
+        "-c",
+        "user.email=bench@bench.example",
+    ];
+    let commit = ["commit", "-q", "-m", "change"];
+    git(["-C", work].into_iter().chain(author).chain(commit)).await?;
+    Ok(())
+}
+
 impl Source {
     /// A repository of a few commits.
     pub(crate) async fn small() -> Result<Self, BenchError> {
@@ -34,16 +49,7 @@ impl Source {
         let work = folder.path().join("work").display().to_string();
         git(["init", "-q", "--initial-branch=main", &work]).await?;
         for number in 0..5 {
-            tokio::fs::write(Path::new(&work).join("file"), number.to_string()).await?;
-            git(["-C", &work, "add", "file"]).await?;
-            let author = [
-                "-c",
-                "user.name=bench",
-                "-c",
-                "user.email=bench@bench.example",
-            ];
-            let commit = ["commit", "-q", "-m", "change"];
-            git(["-C", &work].into_iter().chain(author).chain(commit)).await?;
+            commit_file(&work, number.to_string().as_bytes()).await?;
         }
         let bare = folder.path().join("bench/source.git").display().to_string();
         git(["clone", "-q", "--mirror", &work, &bare]).await?;

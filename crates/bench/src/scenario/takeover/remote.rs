@@ -1,7 +1,6 @@
 //! A Git remote on loopback that sends the beginning of each pack and then drips.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::world::before;
 use crate::error::BenchError;
 use crate::process::git;
+use crate::scenario::clone::commit_file;
 
 /// What is sent of a pack before the dripping begins, in bytes.
 const BEGINNING: u64 = 2_000;
@@ -35,16 +35,7 @@ impl Remote {
         let folder = tempfile::tempdir()?;
         let work = folder.path().join("work").display().to_string();
         git(["init", "-q", "--initial-branch=main", &work]).await?;
-        tokio::fs::write(Path::new(&work).join("file"), noise()).await?;
-        git(["-C", &work, "add", "file"]).await?;
-        let author = [
-            "-c",
-            "user.name=bench",
-            "-c",
-            "user.email=bench@bench.example",
-        ];
-        let commit = ["commit", "-q", "-m", "change"];
-        git(["-C", &work].into_iter().chain(author).chain(commit)).await?;
+        commit_file(&work, noise().as_bytes()).await?;
         let bare = folder.path().join("bench/source.git").display().to_string();
         git(["clone", "-q", "--mirror", &work, &bare]).await?;
         let options = ServeOptions {
