@@ -58,8 +58,10 @@ impl Handler for Heard {
         let stop = context.cancel.clone();
         let mut running = self.inner.run(context);
         tokio::select! {
-            result = &mut running => return result,
+            // First, or the moment told would be after whatever the handler does about it at once.
+            biased;
             () = stop.cancelled() => self.teller.tell(Event::Stopped, job),
+            result = &mut running => return result,
         }
         running.await
     }
