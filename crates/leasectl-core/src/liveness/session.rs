@@ -185,6 +185,15 @@ impl LivenessSession {
         })
     }
 
+    /// Proves that the session lives, and no more: the server answers without running a statement.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub async fn answers(&mut self) -> Result<(), LivenessError> {
+        let answer = self.connection.client.check_connection().await;
+        self.noted(answer.map_err(DatabaseError::from))
+    }
+
     /// Looks which watched workers do not hold their lock.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! Proves that the session lives, and looks for workers whose lock is absent once it is this session's
 //! turn.
 //!
-//! Every ping also tries for the detector's lock, which costs nothing more. The five oldest workers ping
-//! more often, so that few workers replace a dead detector as fast as many do.
+//! The five oldest workers ping more often than the others, and each of their pings tries for the
+//! detector's lock, so that few workers replace a dead detector as fast as many do. The more workers are
+//! older, the fewer of a worker's pings try: all of them together stay cheap, and whoever is left follows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +17,37 @@ use leasectl_core::time::BootInstant;
 use crate::daemon::outage::chain;
 use crate::daemon::shared::Shared;
 
-/// Time between two pings of most workers: a third of the silence that counts as cut off.
-const PING: Duration = Duration::from_secs(1);
-
-/// The same for those that replace a dead detector.
-const SENIOR_PING: Duration = Duration::from_millis(250);
-
 /// So many of the oldest workers are seniors: more than die at once when a host does that runs some of them.
 const SENIORS: usize = 5;
 
-/// How often most workers look who is there, and so how many are older.
-const LOOK_AROUND: Duration = Duration::from_secs(10);
+/// How often a worker that does not detect does what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Pace {
+    /// Time between two pings: a third of the silence that counts as cut off, or less.
+    ping: Duration,
+    /// One of so many pings tries for the detector's lock.
+    pings_per_try: usize,
+    /// Time between two looks at who is there, and so at how many are older. Whom a detector never saw
+    /// hold its lock gets a longer grace from it, so those that may follow it look often.
+    look_around: Duration,
+}
 
-/// The same for those that replace a dead detector: whom they never saw hold its lock gets a longer
-/// grace from them.
-const SENIOR_LOOK_AROUND: Duration = Duration::from_secs(1);
+/// The pace of a worker that so many others are older than.
+fn pace(older: usize) -> Pace {
+    if older < SENIORS {
+        Pace {
+            ping: Duration::from_millis(250),
+            pings_per_try: 1,
+            look_around: Duration::from_secs(1),
+        }
+    } else {
+        Pace {
+            ping: Duration::from_secs(1),
+            pings_per_try: (older / SENIORS + 1).min(10),
+            look_around: Duration::from_secs(10),
+        }
+    }
+}
 
 /// The beats of one session.
 pub(super) struct Detector {
@@ -38,7 +55,10 @@ pub(super) struct Detector {
     key: LivenessKey,
     /// Whether this session holds the detector's lock.
     detects: bool,
-    is_senior: bool,
+    /// How many of the watched workers are older.
+    older: usize,
+    /// Pings since the last one that tried for the detector's lock.
+    pings: usize,
     sightings: Sightings,
     next_beat: BootInstant,
     next_look_around: BootInstant,
@@ -53,7 +73,8 @@ impl Detector {
             shared,
             key,
             detects: false,
-            is_senior: true,
+            older: 0,
+            pings: 0,
             sightings: Sightings::default(),
             next_beat: now,
             next_look_around: now,
@@ -73,24 +94,25 @@ impl Detector {
     ) -> Result<(), LivenessError> {
         let now = BootInstant::now();
         self.next_beat = now
-            + match (self.detects, self.is_senior) {
-                (true, _) => SIGHTING_INTERVAL,
-                (false, true) => SENIOR_PING,
-                (false, false) => PING,
+            + if self.detects {
+                SIGHTING_INTERVAL
+            } else {
+                pace(self.older).ping
             };
         if !self.detects {
             // The first thing a session does is to see who is there: only those it misses soon.
             if now >= self.next_look_around {
                 let seen = self.look(session).await?;
                 drop(seen);
-                self.next_look_around = now
-                    + if self.is_senior {
-                        SENIOR_LOOK_AROUND
-                    } else {
-                        LOOK_AROUND
-                    };
+                self.next_look_around = now + pace(self.older).look_around;
             }
-            self.detects = session.ping().await?.detects;
+            self.pings += 1;
+            if self.pings < pace(self.older).pings_per_try {
+                session.answers().await?;
+            } else {
+                self.pings = 0;
+                self.detects = session.ping().await?.detects;
+            }
             if !self.detects {
                 self.is_refused = false;
                 return Ok(());
@@ -120,7 +142,7 @@ impl Detector {
     async fn look(&mut self, session: &mut LivenessSession) -> Result<Vec<Absent>, LivenessError> {
         let sent = BootInstant::now();
         let sighting: Sighting = session.sight(self.key).await?;
-        self.is_senior = sighting.older < SENIORS;
+        self.older = sighting.older;
         Ok(self.sightings.saw(sent, BootInstant::now(), &sighting))
     }
 
@@ -156,5 +178,43 @@ fn log(absent: &Absent, judged: &Judged) {
             owner = %absent.owner, leases = judged.expired, fenced = judged.left,
             "expired more leases of a dead worker"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_five_oldest_try_for_the_detectors_lock_four_times_a_second() {
+        for older in 0..5 {
+            let pace = pace(older);
+            assert_eq!(pace.pings_per_try, 1, "{older} older ones");
+            assert_eq!(pace.ping, Duration::from_millis(250), "{older} older ones");
+        }
+    }
+
+    #[test]
+    fn whoever_is_left_tries_within_ten_seconds_and_pings_within_a_third_of_the_silence() {
+        for older in [5, 9, 10, 99, usize::MAX] {
+            let pace = pace(older);
+            assert!(pace.pings_per_try > 1, "{older} older ones");
+            let between_tries = pace.ping * u32::try_from(pace.pings_per_try).unwrap();
+            assert!(
+                between_tries <= Duration::from_secs(10),
+                "{older} older ones"
+            );
+            assert!(pace.ping <= super::super::phase::SILENCE / 3);
+        }
+    }
+
+    #[test]
+    fn a_hundred_workers_try_less_often_than_one_try_each_in_two_seconds() {
+        let tries_per_second = |older| {
+            let pace = pace(older);
+            1.0 / (pace.ping.as_secs_f64() * pace.pings_per_try as f64)
+        };
+        let all: f64 = (0..100).map(tries_per_second).sum();
+        assert!(all < 50.0, "{all} tries per second");
     }
 }
