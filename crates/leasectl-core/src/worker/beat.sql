@@ -4,7 +4,8 @@
 -- $10 death grace in seconds (null: the death signal is off), $11 why the lock is not held, if it is not.
 -- The row says "session" only if the lock is held at this very moment, so a statement that comes late
 -- never exposes a worker to the detector that lost its lock meanwhile. A worker that beats is not dead.
--- Locks: the worker's row, and its liveness lock in shared mode for a moment if nobody holds it. Index: worker_pkey. No indexed column changes.
+-- Locks: the worker's row, and its liveness lock in shared mode for a moment if nobody holds it.
+-- Index: worker_pkey. No indexed column changes.
 with mode as materialized (
   select case when $9::integer is null then 'heartbeat'
               when leasectl.liveness_lock_is_held($9::integer) then 'session'

@@ -77,25 +77,36 @@ fn slow(worker: NewWorker) -> NewWorker {
     worker.lease_ms(SLOW.0, SLOW.1, SLOW.2)
 }
 
-/// A worker of another host: it holds its lock and the lease of every ready job of the lane.
-async fn victim(world: &World) -> LivenessSession {
+fn slow_lease() -> LeaseSettings {
+    let ms = Duration::from_millis;
+    LeaseSettings::new(ms(SLOW.0), ms(SLOW.1), ms(SLOW.2)).expect("lease settings")
+}
+
+/// A worker of another host that holds its lock and does nothing else.
+async fn idler(world: &World, owner: &Owner) -> LivenessSession {
     let session = LivenessSession::open(&world.url).await.expect("a session");
     let key = session.next_key().await.expect("a key");
     assert!(session.hold(key).await.expect("an answer"));
     session.configure().await.expect("configured");
-    let owner = Owner::from("elsewhere:1:1".to_owned());
-    let ms = Duration::from_millis;
-    let settings = LeaseSettings::new(ms(SLOW.0), ms(SLOW.1), ms(SLOW.2)).expect("lease settings");
     let record = WorkerRecord {
         owner: owner.clone(),
         version: "0.0.0".to_owned(),
         kinds: [("work".to_owned(), 9)].into(),
-        settings,
+        settings: slow_lease(),
         death_grace: Some(DeathGrace::default()),
     };
     let client = world.database.client().await.expect("a connection");
     let said = worker::beat(&client, &record, false, LockClaim::Key(key)).await;
     assert_eq!(said.expect("a row"), Liveness::Session);
+    session
+}
+
+/// A worker of another host: it holds its lock and the lease of every ready job of the lane.
+async fn victim(world: &World) -> LivenessSession {
+    let owner = Owner::from("elsewhere:1:1".to_owned());
+    let session = idler(world, &owner).await;
+    let settings = slow_lease();
+    let client = world.database.client().await.expect("a connection");
     let request = ClaimRequest {
         slots: &[(Lane::Fetch, 9)],
         kinds: &["work"],
@@ -133,6 +144,29 @@ async fn the_job_of_a_worker_that_vanished_runs_elsewhere_after_its_grace() {
     assert!(took > Duration::from_millis(290), "hasty: {took:?}");
     // Nor by the longer grace of those that the detector never saw alive. How fast it is the benchmark says.
     assert!(took < Duration::from_secs(3), "{took:?}");
+    let done = world.until_state(job, PublicState::Completed).await;
+    let error = done.attempts[0].error.as_ref().expect("it was lost");
+    assert_eq!(error.message, "the worker died");
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_six_oldest_workers_vanish_together_the_seventh_sees_it() {
+    let world = World::new().await;
+    world.settle_server().await;
+    let job = world.one_job().await;
+    let mut detector = victim(&world).await;
+    assert!(detector.ping().await.expect("an answer").detects);
+    let mut vanishing = vec![detector];
+    for number in 2..=6 {
+        let owner = Owner::from(format!("elsewhere:{number}:{number}"));
+        vanishing.push(idler(&world, &owner).await);
+    }
+    let worker = slow(world.worker([no_op()]))
+        .with(|settings| settings.poll_interval = Duration::from_secs(60))
+        .start();
+    world.until_liveness(&worker.owner, "session").await;
+    drop(vanishing);
     let done = world.until_state(job, PublicState::Completed).await;
     let error = done.attempts[0].error.as_ref().expect("it was lost");
     assert_eq!(error.message, "the worker died");
