@@ -13,6 +13,7 @@
 mod cache;
 mod child;
 mod config;
+mod content;
 mod credentials;
 mod error;
 mod layout;
@@ -29,6 +30,9 @@ mod wire;
 
 pub use cache::{CloneCache, CloneTarget, Evicted, FetchReport, ReadyClone, RecloneReason};
 pub use child::git_child_main;
+pub use content::{
+    AttributeRules, BlobRead, Content, DirEntry, EntryKind, Handle, Marks, MarksReader, Snapshot,
+};
 pub use credentials::CredentialSource;
 pub use error::{AuthAdvice, Cause, RepoError, SizeLimit, TimeLimit};
 pub use gix::ObjectId;

@@ -153,7 +153,7 @@ impl CloneCache {
         needs: &[ObjectId],
     ) -> Result<Option<ObjectId>, RepoError> {
         let (this, clone, needs) = (self.clone(), clone.clone(), needs.to_vec());
-        let most = self.inner.settings.limits.max_object_bytes;
+        let most = self.max_object_bytes();
         blocking(move || {
             this.inner
                 .handles
@@ -165,13 +165,18 @@ impl CloneCache {
         .await
     }
 
+    /// The largest object that is read into memory at once, in bytes.
+    pub(crate) fn max_object_bytes(&self) -> u64 {
+        self.inner.settings.limits.max_object_bytes
+    }
+
     fn layout(&self, id: Uuid) -> Layout {
         Layout::new(&self.inner.settings.root, id)
     }
 }
 
 /// Runs work that blocks on the disk where it holds nobody up.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RepoError> + Send + 'static,
 ) -> Result<T, RepoError> {
     match tokio::task::spawn_blocking(work).await {

@@ -6,7 +6,7 @@
 //! must not follow them out.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CloneCache, ReadyClone, blocking};
 use crate::{
-    error::{Cause, RepoError, is_disk_full},
+    content::{named, of_git},
+    error::RepoError,
     layout::{self, Layout},
     lock::Lock,
     repository,
@@ -43,7 +44,7 @@ impl CloneCache {
         // Nobody can ask this to stop: it takes no longer than reading one tree.
         let never = CancellationToken::new();
         let lock = Lock::wait(layout.dir(), &lock_file, longest, &never, || ()).await?;
-        let most = self.inner.settings.limits.max_object_bytes;
+        let most = self.max_object_bytes();
         let (path, name) = (clone.path().to_owned(), reference.clone());
         let made = blocking(move || {
             let made = find_or_make(&path, &name, &layout, most);
@@ -67,7 +68,7 @@ fn find_or_make(
 ) -> Result<PathBuf, RepoError> {
     let failed = |error| RepoError::local("checking out a worktree", error);
     let repo = repository::open(clone, max_object_bytes).map_err(of_git)?;
-    let commit = resolve(&repo, reference)?;
+    let (_, commit) = named(&repo, reference)?;
     let place = layout.worktrees().join(commit.to_string());
     if fs::symlink_metadata(place.join(".git")).is_ok() {
         return Ok(place);
@@ -81,27 +82,6 @@ fn find_or_make(
         let _ = layout::remove_all(&fresh);
     }
     made.map(|()| place)
-}
-
-/// The commit that a name or id leads to.
-fn resolve(repo: &gix::Repository, reference: &RefName) -> Result<ObjectId, RepoError> {
-    let missing = || RepoError::RefNotFound {
-        reference: reference.as_str().to_owned(),
-    };
-    if let Ok(id) = ObjectId::from_hex(reference.as_str().as_bytes()) {
-        let object = repo
-            .try_find_object(id)
-            .map_err(of_git)?
-            .ok_or_else(missing)?;
-        return Ok(object.peel_to_commit().map_err(|_| missing())?.id);
-    }
-    let found = repo
-        .try_find_reference(reference.as_str())
-        .map_err(of_git)?
-        .ok_or_else(missing)?;
-    let id = found.into_fully_peeled_id().map_err(of_git)?;
-    let object = repo.find_object(id).map_err(of_git)?;
-    Ok(object.peel_to_commit().map_err(|_| missing())?.id)
 }
 
 /// Writes the files of a commit to `fresh`, as a worktree that will stand at `place`.
@@ -165,18 +145,4 @@ fn link(
         .map_err(of_git)?;
     let pointer = [b"gitdir: ", line(&admin).as_slice()].concat();
     fs::write(fresh.join(".git"), pointer).map_err(failed)
-}
-
-/// An error of Git while reading the clone or writing files.
-fn of_git(error: gix::Error) -> RepoError {
-    let full = error
-        .iter_errors()
-        .any(|error| error.downcast_ref::<io::Error>().is_some_and(is_disk_full));
-    if full {
-        RepoError::DiskFull
-    } else {
-        RepoError::Corrupt {
-            cause: Cause::new(error),
-        }
-    }
 }

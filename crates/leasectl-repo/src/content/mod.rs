@@ -1,0 +1,264 @@
+//! The content of a clone: commits, trees and blobs, read by id and never through a worktree's paths.
+
+mod attributes;
+
+use gix::ObjectId;
+use gix::bstr::{BStr, BString, ByteSlice as _};
+use gix::objs::tree::EntryKind as GitEntryKind;
+use leasectl_remote::RefName;
+
+pub use self::attributes::{AttributeRules, Marks, MarksReader};
+use crate::cache::{CloneCache, ReadyClone, blocking};
+use crate::error::{Cause, RepoError, is_disk_full};
+use crate::repository;
+
+/// What a ref leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The ref: a branch by its short name, anything else by its full one, a commit by its id.
+    pub name: String,
+    /// The commit.
+    pub commit: ObjectId,
+    /// The commit's tree.
+    pub tree: ObjectId,
+}
+
+/// What stands in a directory under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The name, without slashes.
+    pub name: BString,
+    /// What it is.
+    pub kind: EntryKind,
+    /// The object.
+    pub id: ObjectId,
+}
+
+/// What an entry of a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A directory.
+    Dir,
+    /// A file, executable or not.
+    File,
+    /// A symbolic link; its blob is where it points.
+    Link,
+    /// A commit of another repository.
+    Submodule,
+}
+
+/// A blob that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobRead {
+    /// Its bytes are in the caller's buffer.
+    Whole,
+    /// It is longer than was asked for, and was not read.
+    TooLong {
+        /// Its length in bytes.
+        bytes: u64,
+    },
+}
+
+/// Reads the content of one clone; share it between threads, and take a [`Handle`] in each.
+#[derive(Debug, Clone)]
+pub struct Content {
+    repo: gix::ThreadSafeRepository,
+    /// Keeps the clone from being evicted.
+    clone: ReadyClone,
+}
+
+/// Reads the content of one clone on one thread.
+#[derive(Debug)]
+pub struct Handle {
+    repo: gix::Repository,
+}
+
+impl CloneCache {
+    /// Opens a clone for reading. When reading fails with [`RepoError::Corrupt`], give the clone to
+    /// [`quarantine`](Self::quarantine) and ask for it again.
+    ///
+    /// # Errors
+    /// [`RepoError::Corrupt`] if it cannot be opened.
+    pub async fn content(&self, clone: &ReadyClone) -> Result<Content, RepoError> {
+        let most = self.max_object_bytes();
+        let clone = clone.clone();
+        blocking(move || {
+            let repo = repository::open(clone.path(), most)
+                .map_err(of_git)?
+                .into_sync();
+            Ok(Content { repo, clone })
+        })
+        .await
+    }
+}
+
+impl Content {
+    /// A handle for this thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        let mut repo = self.repo.to_thread_local();
+        // Trees and the blobs of one directory share delta bases.
+        repo.object_cache_size_if_unset(8 * 1024 * 1024);
+        Handle { repo }
+    }
+
+    /// The clone that is read.
+    #[must_use]
+    pub fn clone_read(&self) -> &ReadyClone {
+        &self.clone
+    }
+}
+
+impl Handle {
+    /// What a ref leads to; HEAD when none is given.
+    ///
+    /// # Errors
+    /// [`RepoError::RefNotFound`] if the clone has no such ref or commit, or HEAD is unborn.
+    pub fn resolve(&self, reference: Option<&RefName>) -> Result<Snapshot, RepoError> {
+        let (name, commit) = match reference {
+            None => head(&self.repo)?,
+            Some(reference) => named(&self.repo, reference)?,
+        };
+        let tree = self
+            .repo
+            .find_commit(commit)
+            .and_then(|commit| Ok(commit.tree_id()?.detach()))
+            .map_err(of_git)?;
+        Ok(Snapshot { name, commit, tree })
+    }
+
+    /// What stands in a directory, in Git's order.
+    ///
+    /// # Errors
+    /// [`RepoError::Corrupt`] if the tree is missing or damaged.
+    pub fn dir(&self, tree: ObjectId) -> Result<Vec<DirEntry>, RepoError> {
+        let tree = self.repo.find_tree(tree).map_err(of_git)?;
+        let entries = tree.iter().map(|entry| {
+            let entry = entry.map_err(of_git)?;
+            Ok(DirEntry {
+                name: entry.filename().to_owned(),
+                kind: match entry.kind() {
+                    GitEntryKind::Tree => EntryKind::Dir,
+                    GitEntryKind::Blob | GitEntryKind::BlobExecutable => EntryKind::File,
+                    GitEntryKind::Link => EntryKind::Link,
+                    GitEntryKind::Commit => EntryKind::Submodule,
+                },
+                id: entry.object_id(),
+            })
+        });
+        entries.collect()
+    }
+
+    /// The rules beneath a directory with these entries, where `above` were in force above it. `path` is
+    /// the directory's, from the root, without a slash at its end.
+    ///
+    /// # Errors
+    /// [`RepoError::Corrupt`] if its file of attributes is missing or damaged.
+    pub fn rules_beneath(
+        &self,
+        above: &AttributeRules,
+        path: &BStr,
+        entries: &[DirEntry],
+    ) -> Result<AttributeRules, RepoError> {
+        let is_rules = |entry: &&DirEntry| {
+            entry.kind == EntryKind::File && entry.name == attributes::FILE.as_bstr()
+        };
+        let mut file = Vec::new();
+        match entries.iter().find(is_rules) {
+            Some(entry)
+                if self.blob(entry.id, attributes::MAX_BYTES, &mut file)? == BlobRead::Whole =>
+            {
+                Ok(above.beneath(path, &file))
+            }
+            _ => Ok(above.clone()),
+        }
+    }
+
+    /// Reads a blob into `buffer`, unless it is longer than `most_bytes`.
+    ///
+    /// # Errors
+    /// [`RepoError::Corrupt`] if the object is missing, damaged or no blob.
+    pub fn blob(
+        &self,
+        id: ObjectId,
+        most_bytes: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<BlobRead, RepoError> {
+        use gix::objs::{Find as _, Kind};
+        let bytes = self.repo.find_header(id).map_err(of_git)?.size();
+        if bytes > most_bytes {
+            return Ok(BlobRead::TooLong { bytes });
+        }
+        match self.repo.objects.try_find(&id, buffer).map_err(of_git)? {
+            Some(object) if object.kind == Kind::Blob => Ok(BlobRead::Whole),
+            Some(_) => Err(damaged("an object is no blob")),
+            None => Err(damaged("a blob is missing")),
+        }
+    }
+}
+
+fn head(repo: &gix::Repository) -> Result<(String, ObjectId), RepoError> {
+    let unborn = || RepoError::RefNotFound {
+        reference: "HEAD".to_owned(),
+    };
+    let mut head = repo.head().map_err(of_git)?;
+    let name = head
+        .referent_name()
+        .map(|name| shown(name.as_bstr().to_string()));
+    let commit = head.try_peel_to_id().map_err(of_git)?.ok_or_else(unborn)?;
+    let commit = commit.detach();
+    Ok((name.unwrap_or_else(|| commit.to_string()), commit))
+}
+
+/// The commit that a name or an id leads to, and how it is called.
+pub(crate) fn named(
+    repo: &gix::Repository,
+    reference: &RefName,
+) -> Result<(String, ObjectId), RepoError> {
+    let missing = || RepoError::RefNotFound {
+        reference: reference.as_str().to_owned(),
+    };
+    let (name, id) = if let Ok(id) = ObjectId::from_hex(reference.as_str().as_bytes()) {
+        (id.to_string(), id)
+    } else {
+        let found = repo
+            .try_find_reference(reference.as_str())
+            .map_err(of_git)?
+            .ok_or_else(missing)?;
+        let name = shown(found.name().as_bstr().to_string());
+        (name, found.into_fully_peeled_id().map_err(of_git)?.detach())
+    };
+    let object = repo.try_find_object(id).map_err(of_git)?;
+    let commit = object.ok_or_else(missing)?.peel_to_commit();
+    Ok((name, commit.map_err(|_| missing())?.id))
+}
+
+/// A branch by its short name, anything else as it is.
+fn shown(full: String) -> String {
+    match full.strip_prefix("refs/heads/") {
+        Some(short) => short.to_owned(),
+        None => full,
+    }
+}
+
+fn damaged(what: &'static str) -> RepoError {
+    RepoError::Corrupt {
+        cause: Cause::new(std::io::Error::other(what)),
+    }
+}
+
+/// An error of Git while reading the clone or writing files.
+pub(crate) fn of_git(error: gix::Error) -> RepoError {
+    let full = error.iter_errors().any(|error| {
+        error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(is_disk_full)
+    });
+    if full {
+        RepoError::DiskFull
+    } else {
+        RepoError::Corrupt {
+            cause: Cause::new(error),
+        }
+    }
+}
