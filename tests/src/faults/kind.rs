@@ -76,7 +76,7 @@ const WEIGHTS: [(Kind, usize); 27] = [
     (Kind::CutAfter, 120),
     (Kind::Latency, 50),
     (Kind::Silence, 50),
-    (Kind::CutOff, 10),
+    (Kind::CutOff, 14),
     (Kind::RefuseConnections, 25),
     (Kind::Terminate, 150),
     (Kind::RestartFast, 5),

@@ -176,8 +176,17 @@ impl World {
         }
     }
 
-    /// Lets nothing of a worker pass until it must have stopped its handlers.
+    /// Lets nothing of a worker pass until it must have stopped its handlers: of one that has any, looking
+    /// from this one on, so that there is something to stop.
     pub(super) fn cut_off(&mut self, number: usize) {
+        let all = self.members.len();
+        let from_here = (0..all).map(|step| (number + step) % all);
+        let is_busy = |number: &usize| {
+            let pid = self.members[*number].pid();
+            pid.is_some_and(|pid| !children(pid).is_empty())
+        };
+        let busy = from_here.clone().find(is_busy);
+        let number = busy.unwrap_or(number);
         let member = &mut self.members[number];
         let Some(pid) = member.pid() else { return };
         if member.owner().is_none() || member.is_frozen || member.is_cut_off {
