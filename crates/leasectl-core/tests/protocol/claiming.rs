@@ -88,6 +88,22 @@ async fn a_cursor_looks_onward_until_it_is_rewound() {
 }
 
 #[tokio::test]
+async fn a_second_look_takes_no_more_than_the_first_left_room_for() {
+    let (fixture, jobs) = with_jobs(4).await;
+    let mut cursor = ClaimCursor::default();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.extend(onward(&fixture, 1, &mut cursor).await.unwrap());
+    }
+    // Two jobs lie before the cursor and one behind it.
+    for lease in held.drain(..2) {
+        fixture.settle(lease.release()).await;
+    }
+    let leases = onward(&fixture, 2, &mut cursor).await.unwrap();
+    assert_eq!(ids(&leases), [jobs[3], jobs[0]]);
+}
+
+#[tokio::test]
 async fn a_worker_takes_only_the_kinds_that_it_runs() {
     let (fixture, jobs) = with_jobs(1).await;
     let (client, me) = (fixture.client().await, owner("me"));
