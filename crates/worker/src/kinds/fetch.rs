@@ -1,28 +1,17 @@
 //! `fetch`: brings the clone and the branch projection up to date with the remote.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use async_trait::async_trait;
-use leasectl_core::database::DatabaseError;
 use leasectl_core::failure::{ErrorCode, JobError};
 use leasectl_core::kind::{FETCH, KindSpec};
 use leasectl_core::lease::FenceError;
-use leasectl_core::repository::{self, FetchRecord, RepoRef};
-use leasectl_remote::{Locality, Refspec, RemoteUrl};
-use leasectl_repo::{
-    CloneCache, CloneTarget, FetchReport, Phase, Progress, ProgressSink, RepoError,
-};
+use leasectl_core::repository::{self, FetchRecord};
+use leasectl_remote::{Locality, Refspec};
+use leasectl_repo::{CloneCache, FetchReport, RepoError};
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::StrDeserializer;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::daemon::{Handler, JobContext, ProgressReporter, metrics, outage};
-
-/// Between two tries to reach the database.
-const PAUSE: Duration = Duration::from_millis(200);
+use super::clone::{self, Reporting, job_error};
+use crate::daemon::{Handler, JobContext, metrics, outage};
 
 /// Runs `fetch` jobs.
 #[derive(Clone, Debug)]
@@ -59,11 +48,8 @@ impl Handler for FetchHandler {
 
     async fn run(&self, context: JobContext) -> Result<Value, JobError> {
         let refspecs = refspecs(&context.job.args)?;
-        let target = self.target(&context).await?;
-        let sink = Reporting {
-            reporter: &context.progress,
-            bytes_received: AtomicU64::new(0),
-        };
+        let target = clone::target(&context, self.locality).await?;
+        let sink = Reporting::to(&context.progress);
         let fetched = self
             .cache
             .fetch(&target, &refspecs, &sink, &context.cancel)
@@ -87,32 +73,6 @@ impl Handler for FetchHandler {
 }
 
 impl FetchHandler {
-    async fn target(&self, context: &JobContext) -> Result<CloneTarget, JobError> {
-        let id = context.job.repo_id;
-        let found = loop {
-            match repository::find(&context.database, &RepoRef::Id(id)).await {
-                Ok(found) => break found,
-                Err(error) => wait_out(error.into(), &context.cancel).await?,
-            }
-        };
-        let repository = found.ok_or_else(|| {
-            JobError::permanent(
-                ErrorCode::RepoUnavailable,
-                "the repository was removed; register it again to fetch it",
-            )
-        })?;
-        let url = RemoteUrl::parse(&repository.git_url, self.locality).map_err(|error| {
-            JobError::permanent(
-                ErrorCode::InvalidArgument,
-                format!("this worker does not accept the repository's remote: {error}"),
-            )
-        })?;
-        Ok(CloneTarget {
-            id: id.as_uuid(),
-            url,
-        })
-    }
-
     /// Evicts clones that nobody uses while the cache is over its budget.
     async fn keep_to_budget(&self) {
         let Some(budget) = self.disk_budget_bytes else {
@@ -148,7 +108,7 @@ async fn record(context: &JobContext, report: &FetchReport) -> Result<(), JobErr
     let is_registered = loop {
         match record_once(context, &record).await {
             Ok(is_registered) => break is_registered,
-            Err(error) => wait_out(error, &context.cancel).await?,
+            Err(error) => clone::wait_out(error, &context.cancel).await?,
         }
     };
     if is_registered {
@@ -166,40 +126,6 @@ async fn record_once(context: &JobContext, record: &FetchRecord) -> Result<bool,
     let is_registered = repository::record_fetch(&fenced, context.job.repo_id, record).await?;
     fenced.commit().await?;
     Ok(is_registered)
-}
-
-/// Waits a moment when the database is away: what was fetched is not fetched again because the
-/// database restarted. The supervisor ends the wait when the lease is not to be trusted.
-async fn wait_out(error: FenceError, cancel: &CancellationToken) -> Result<(), JobError> {
-    match error {
-        FenceError::LeaseLost => Err(JobError::permanent(
-            ErrorCode::LeaseLost,
-            "the lease was lost",
-        )),
-        FenceError::Database(error) if error.is_unavailable() => {
-            tracing::debug!(error = outage::chain(&error), "waiting for the database");
-            match tokio::time::timeout(PAUSE, cancel.cancelled()).await {
-                Ok(()) => Err(JobError::retryable(
-                    ErrorCode::Cancelled,
-                    "the job was asked to stop",
-                )),
-                Err(_elapsed) => Ok(()),
-            }
-        }
-        FenceError::Database(error) => Err(refused(&error)),
-    }
-}
-
-/// The cause goes to the log: a job's error shows no SQL.
-fn refused(error: &DatabaseError) -> JobError {
-    tracing::error!(
-        error = outage::chain(error),
-        "the database refused a statement of a fetch"
-    );
-    JobError::retryable(
-        ErrorCode::RepoUnavailable,
-        "the database refused to record what was fetched; see the worker's log",
-    )
 }
 
 fn refspecs(args: &Value) -> Result<Vec<Refspec>, JobError> {
@@ -224,73 +150,9 @@ fn result(report: &FetchReport) -> Value {
     })
 }
 
-/// The same code and text, in the words of jobs.
-fn job_error(error: &RepoError) -> JobError {
-    tracing::debug!(error = outage::chain(error), "fetch failed");
-    let name: StrDeserializer<'_, serde::de::value::Error> = error.code().into_deserializer();
-    let code = ErrorCode::deserialize(name).unwrap_or(ErrorCode::RepoUnavailable);
-    if error.retryable() {
-        JobError::retryable(code, error.to_string())
-    } else {
-        JobError::permanent(code, error.to_string())
-    }
-}
-
-/// Passes a fetch's progress on.
-struct Reporting<'a> {
-    reporter: &'a ProgressReporter,
-    bytes_received: AtomicU64,
-}
-
-impl ProgressSink for Reporting<'_> {
-    fn report(&self, progress: &Progress) {
-        match progress.phase {
-            Phase::Waiting => self.reporter.message("waiting for another clone to finish"),
-            Phase::Connecting => self.reporter.message("connecting"),
-            Phase::Receiving => self.reporter.message("receiving objects"),
-            Phase::Resolving => self.reporter.message("resolving deltas"),
-            Phase::Publishing => self.reporter.message("publishing refs"),
-        }
-        self.reporter
-            .report(progress.done, progress.total, unit(progress.phase));
-        // One large object is an advance too while it comes in.
-        let before = self
-            .bytes_received
-            .fetch_max(progress.bytes_received, Ordering::Relaxed);
-        if progress.bytes_received > before {
-            self.reporter.advanced();
-        }
-    }
-}
-
-/// Each phase counts anew, so each has a unit of its own.
-fn unit(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Waiting | Phase::Connecting => "steps",
-        Phase::Receiving => "objects",
-        Phase::Resolving => "deltas",
-        Phase::Publishing => "refs",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_of_the_clone_keep_their_code_and_whether_to_try_again() {
-        let full = job_error(&RepoError::DiskFull);
-        assert_eq!((full.code, full.retryable), (ErrorCode::DiskFull, true));
-        let missing = RepoError::RefNotFound {
-            reference: "refs/heads/none".into(),
-        };
-        let missing = job_error(&missing);
-        assert_eq!(
-            (missing.code, missing.retryable),
-            (ErrorCode::RefNotFound, false)
-        );
-        assert!(missing.message.contains("refs/heads/none"));
-    }
 
     #[test]
     fn no_refspecs_means_the_default_ones() {

@@ -1,3 +1,4 @@
 //! One handler per kind of job.
 
+mod clone;
 pub mod fetch;
