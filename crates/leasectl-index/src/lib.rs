@@ -2,3 +2,7 @@
 //!
 //! This crate reads no file, no repository and no database. Whoever has bytes gets payloads; whoever
 //! has payloads gets a shard and answers.
+
+mod language;
+
+pub use language::{Detection, Grammar, Headers, Language, by_first_line, detect};
