@@ -22,6 +22,7 @@ mod extractor;
 mod go;
 mod java;
 mod javascript;
+mod limits;
 mod notes;
 mod php;
 mod python;
@@ -33,7 +34,8 @@ mod testing;
 mod typescript;
 
 pub use codec::{CodecError, decode, encode};
-pub use extractor::{BrokenLimit, Extractor, GrammarError, Limits, Outcome, extractor_id};
+pub use extractor::{Extractor, GrammarError, extractor_id};
+pub use limits::{BrokenLimit, Limits, Outcome};
 
 /// The most bytes that a symbol's name or an import's target may have; longer ones are left out.
 pub const MAX_NAME_BYTES: usize = 1024;

@@ -11,7 +11,7 @@
 //! rotten payload swell in memory. Decoding trusts nothing: a corrupt payload is an error, and costs
 //! memory within the limits of extraction.
 
-use super::extractor::MAX_TEXT_BYTES;
+use super::limits::MAX_TEXT_BYTES;
 use super::notes::is_storable;
 use super::{Import, ImportKind, MAX_NAME_BYTES, Symbol, SymbolKind, Tags};
 use crate::varint::{put_varint, take_varint};

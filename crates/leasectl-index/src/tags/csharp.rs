@@ -1,4 +1,6 @@
 //! C#: types, methods and properties, constants, namespaces; `using` directives.
+//!
+//! A `record struct` is a class here: the grammar has one kind of node for all records.
 
 use tree_sitter::Node;
 
@@ -25,10 +27,6 @@ pub(super) const RULES: Rules = &[
     ),
     (
         "struct_declaration",
-        Rule::Define(SymbolKind::Struct, Some(Scope::Type)),
-    ),
-    (
-        "record_struct_declaration",
         Rule::Define(SymbolKind::Struct, Some(Scope::Type)),
     ),
     (

@@ -38,6 +38,17 @@ pub(super) const RULES: Rules = &[
     ("block_comment", Rule::Pass),
     ("token_tree", Rule::Pass),
     ("parameters", Rule::Pass),
+    ("type_parameters", Rule::Pass),
+    ("type_arguments", Rule::Pass),
+    ("generic_type", Rule::Pass),
+    ("reference_type", Rule::Pass),
+    ("scoped_identifier", Rule::Pass),
+    ("scoped_type_identifier", Rule::Pass),
+    ("string_literal", Rule::Pass),
+    ("field_declaration_list", Rule::Pass),
+    ("ordered_field_declaration_list", Rule::Pass),
+    ("where_clause", Rule::Pass),
+    ("visibility_modifier", Rule::Pass),
 ];
 
 fn function<'t>(notes: &mut Notes<'t>, node: Node<'t>) -> Step {

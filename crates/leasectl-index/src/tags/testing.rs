@@ -17,7 +17,7 @@ pub(super) fn tags(grammar: Grammar, source: impl AsRef<[u8]>) -> Tags {
         .expect("the grammar loads");
     match outcome {
         Outcome::Extracted(tags) => tags,
-        other => panic!("{other:?}"),
+        other @ (Outcome::Skipped(_) | Outcome::Cancelled) => panic!("{other:?}"),
     }
 }
 
