@@ -11,6 +11,7 @@
 pub mod database;
 pub mod failure;
 pub mod ids;
+pub mod index;
 pub mod job;
 pub mod kind;
 pub mod lease;

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::LeaseKey;
 use crate::database::{Client, DatabaseError, limited};
-use crate::ids::Owner;
+use crate::ids::{Owner, Token};
 
 /// Opens fenced transactions for one lease. It carries no right to settle.
 #[derive(Clone, Debug)]
@@ -90,6 +90,12 @@ impl<'a> FencedTransaction<'a> {
     #[must_use]
     pub fn statements(&self) -> &Transaction<'a> {
         &self.transaction
+    }
+
+    /// The token of the lease under which this transaction writes.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.key.token
     }
 
     /// Notes that this transaction commits progress which a successor need not repeat: losing the

@@ -1,0 +1,7 @@
+-- Registers versions of extractors. $1 names, $2 their versions.
+-- Locks: the new rows, inside the fence, in the order of their names. Index: index_extractor_name_key.
+-- Zero rows: all are registered.
+insert into leasectl.index_extractor (name, version)
+select e.name, e.version from unnest($1::text[], $2::integer[]) e(name, version)
+ order by e.name, e.version
+on conflict do nothing
