@@ -22,10 +22,10 @@ impl BitWriter {
     pub(super) fn put(&mut self, value: u32, width: u32) {
         self.pending = self.pending << width | u64::from(value);
         self.pending_bits += width;
-        while self.pending_bits >= 8 {
-            self.pending_bits -= 8;
-            let whole = self.pending >> self.pending_bits;
-            self.bytes.push(whole.to_le_bytes()[0]);
+        if self.pending_bits >= 32 {
+            self.pending_bits -= 32;
+            let [.., a, b, c, d] = (self.pending >> self.pending_bits).to_be_bytes();
+            self.bytes.extend([a, b, c, d]);
         }
     }
 
@@ -40,18 +40,17 @@ impl BitWriter {
         }
     }
 
-    /// A number from 1, in 2⌊log₂ value⌋ + 1 bits (Elias' γ code).
+    /// A number from 1 to 65,535, in 2⌊log₂ value⌋ + 1 bits (Elias' γ code).
     pub(super) fn put_gamma(&mut self, value: u32) {
-        let width = value.ilog2();
-        self.put(0, width);
-        self.put(value, width + 1);
+        // The zeros that say how long it is stand before its highest bit.
+        self.put(value, 2 * value.ilog2() + 1);
     }
 
     /// The bytes, the last one filled up with zeros.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.pending_bits > 0 {
-            self.put(0, 8 - self.pending_bits);
-        }
+        let whole = self.pending << ((64 - self.pending_bits) % 64);
+        let length = self.pending_bits.div_ceil(8) as usize;
+        self.bytes.extend(&whole.to_be_bytes()[..length]);
         self.bytes
     }
 }

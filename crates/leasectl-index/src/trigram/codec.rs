@@ -33,6 +33,46 @@ pub enum TrigramVectorError {
     Damaged,
 }
 
+/// Which bytes occur, and which follow each.
+struct Followers {
+    /// The bytes that occur, ascending.
+    symbols: Vec<u8>,
+    /// The followers of each byte, ascending, one list after the other.
+    all: Vec<u8>,
+    starts: [usize; 257],
+}
+
+impl Followers {
+    fn of(&self, byte: u8) -> &[u8] {
+        let index = usize::from(byte);
+        &self.all[self.starts[index]..self.starts[index + 1]]
+    }
+
+    fn collect(trigrams: &[Trigram]) -> Self {
+        let mut sets = vec![ByteSet::default(); 256];
+        let mut occurring = ByteSet::default();
+        for trigram in trigrams {
+            let [first, second, third] = trigram.bytes();
+            sets[usize::from(first)].insert(second);
+            sets[usize::from(second)].insert(third);
+            occurring.insert(first);
+            occurring.insert(second);
+            occurring.insert(third);
+        }
+        let (mut symbols, mut all, mut starts) = (Vec::new(), Vec::new(), [0; 257]);
+        occurring.list(&mut symbols);
+        for (set, start) in sets.iter().zip(&mut starts[1..]) {
+            set.list(&mut all);
+            *start = all.len();
+        }
+        Self {
+            symbols,
+            all,
+            starts,
+        }
+    }
+}
+
 /// A set of bytes.
 #[derive(Clone, Copy, Default)]
 struct ByteSet([u64; 4]);
@@ -40,17 +80,6 @@ struct ByteSet([u64; 4]);
 impl ByteSet {
     fn insert(&mut self, byte: u8) {
         self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
-    }
-
-    fn len(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
-    }
-
-    /// How many members are smaller than `byte`.
-    fn rank(&self, byte: u8) -> u32 {
-        let index = usize::from(byte >> 6);
-        let below: u32 = self.0[..index].iter().map(|word| word.count_ones()).sum();
-        below + (self.0[index] & ((1 << (byte & 63)) - 1)).count_ones()
     }
 
     /// Appends the members in ascending order.
@@ -64,16 +93,41 @@ impl ByteSet {
     }
 }
 
-/// Lists of bytes, one for each byte, one after the other.
-struct Followers {
-    all: Vec<u8>,
-    starts: [usize; 257],
+/// The place of each pair among the followers of its first byte.
+struct PairPlaces {
+    /// The place of each byte among those that occur.
+    numbers: [u8; 256],
+    width: usize,
+    places: Vec<u8>,
 }
 
-impl Followers {
-    fn of(&self, byte: u8) -> &[u8] {
-        let index = usize::from(byte);
-        &self.all[self.starts[index]..self.starts[index + 1]]
+impl PairPlaces {
+    fn among(followers: &Followers) -> Self {
+        let width = followers.symbols.len();
+        let mut pairs = Self {
+            numbers: [0; 256],
+            width,
+            places: vec![0; width * width],
+        };
+        for (number, symbol) in (0..=u8::MAX).zip(&followers.symbols) {
+            pairs.numbers[usize::from(*symbol)] = number;
+        }
+        for first in &followers.symbols {
+            for (place, second) in (0..=u8::MAX).zip(followers.of(*first)) {
+                let index = pairs.index(*first, *second);
+                pairs.places[index] = place;
+            }
+        }
+        pairs
+    }
+
+    fn index(&self, first: u8, second: u8) -> usize {
+        let number = |byte: u8| usize::from(self.numbers[usize::from(byte)]);
+        number(first) * self.width + number(second)
+    }
+
+    fn of(&self, first: u8, second: u8) -> u32 {
+        u32::from(self.places[self.index(first, second)])
     }
 }
 
@@ -81,35 +135,31 @@ pub(super) fn encode(trigrams: &[Trigram]) -> Vec<u8> {
     let mut head = vec![FORMAT];
     put_varint(&mut head, count_of(trigrams));
     let mut bits = BitWriter::after(head);
-    let (bytes, sets) = followers_of(trigrams);
-    let mut symbols = Vec::new();
-    bytes.list(&mut symbols);
-    let mut ranks: Vec<u32> = symbols.iter().map(|byte| u32::from(*byte)).collect();
-    let count = count_of(&ranks);
-    bits.put_below(count, 257);
+    let followers = Followers::collect(trigrams);
+    let pairs = PairPlaces::among(&followers);
+    let symbols = count_of(&followers.symbols);
+    let mut ranks: Vec<u32> = followers
+        .symbols
+        .iter()
+        .map(|byte| u32::from(*byte))
+        .collect();
+    bits.put_below(symbols, 257);
     put_set(&mut bits, &ranks, 0, 256);
-    let mut list = Vec::new();
-    for symbol in &symbols {
-        list.clear();
-        sets[usize::from(*symbol)].list(&mut list);
+    for symbol in &followers.symbols {
+        let next = followers.of(*symbol).iter();
         ranks.clear();
-        ranks.extend(list.iter().map(|next| bytes.rank(*next)));
-        bits.put_below(count_of(&ranks), count + 1);
-        put_set(&mut bits, &ranks, 0, count);
+        ranks.extend(next.map(|next| u32::from(pairs.numbers[usize::from(*next)])));
+        bits.put_below(count_of(&ranks), symbols + 1);
+        put_set(&mut bits, &ranks, 0, symbols);
     }
-    let mut rest = trigrams;
-    for first in symbols {
-        list.clear();
-        sets[usize::from(first)].list(&mut list);
-        for second in &list {
-            let pair = u32::from(first) << 8 | u32::from(*second);
-            let length = rest.iter().take_while(|one| one.number() >> 8 == pair);
-            let (taken, others) = rest.split_at(length.count());
-            rest = others;
-            let candidates = &sets[usize::from(*second)];
+    let mut rest = trigrams.iter().peekable();
+    for first in &followers.symbols {
+        for second in followers.of(*first) {
             ranks.clear();
-            ranks.extend(taken.iter().map(|one| candidates.rank(one.bytes()[2])));
-            put_counted(&mut bits, &ranks, candidates.len());
+            while let Some(one) = rest.next_if(|one| one.bytes()[..2] == [*first, *second]) {
+                ranks.push(pairs.of(*second, one.bytes()[2]));
+            }
+            put_counted(&mut bits, &ranks, count_of(followers.of(*second)));
         }
     }
     bits.finish()
@@ -125,11 +175,10 @@ pub(super) fn decode(payload: &[u8]) -> Result<Vec<Trigram>, TrigramVectorError>
         return Err(TrigramVectorError::TooMany);
     }
     let mut bits = BitReader::new(rest);
-    let symbols = take_alphabet(&mut bits);
-    let followers = take_followers(&mut bits, &symbols)?;
+    let followers = take_followers(&mut bits);
     let mut trigrams = Vec::with_capacity(total);
     let mut ranks = Vec::new();
-    for first in &symbols {
+    for first in &followers.symbols {
         for second in followers.of(*first) {
             let candidates = followers.of(*second);
             take_counted(&mut bits, candidates.len(), &mut ranks)?;
@@ -150,51 +199,27 @@ pub(super) fn decode(payload: &[u8]) -> Result<Vec<Trigram>, TrigramVectorError>
     }
 }
 
-/// Which bytes occur, and which stand after each of them.
-fn followers_of(trigrams: &[Trigram]) -> (ByteSet, Box<[ByteSet; 256]>) {
-    let mut bytes = ByteSet::default();
-    let mut sets = Box::new([ByteSet::default(); 256]);
-    for trigram in trigrams {
-        let [first, second, third] = trigram.bytes();
-        sets[usize::from(first)].insert(second);
-        sets[usize::from(second)].insert(third);
-        bytes.insert(first);
-        bytes.insert(second);
-        bytes.insert(third);
-    }
-    (bytes, sets)
-}
-
-fn take_alphabet(bits: &mut BitReader<'_>) -> Vec<u8> {
+fn take_followers(bits: &mut BitReader<'_>) -> Followers {
     let count = bits.take_below(257);
     let mut ranks = Vec::new();
     take_set(bits, count, 0, 256, &mut ranks);
-    ranks.iter().map(|rank| low_byte(*rank)).collect()
-}
-
-fn take_followers(
-    bits: &mut BitReader<'_>,
-    symbols: &[u8],
-) -> Result<Followers, TrigramVectorError> {
-    let count = u32::try_from(symbols.len()).map_err(|_| TrigramVectorError::Damaged)?;
     let mut followers = Followers {
+        symbols: ranks.iter().map(|rank| low_byte(*rank)).collect(),
         all: Vec::new(),
         starts: [0; 257],
     };
-    let mut ranks = Vec::new();
-    let mut rest = symbols.iter().peekable();
+    let mut rest = followers.symbols.iter().peekable();
     for byte in 0..=u8::MAX {
         if rest.next_if_eq(&&byte).is_some() {
             ranks.clear();
             let length = bits.take_below(count + 1);
             take_set(bits, length, 0, count, &mut ranks);
-            followers
-                .all
-                .extend(ranks.iter().map(|rank| symbols[*rank as usize]));
+            let next = ranks.iter().map(|rank| followers.symbols[*rank as usize]);
+            followers.all.extend(next);
         }
         followers.starts[usize::from(byte) + 1] = followers.all.len();
     }
-    Ok(followers)
+    followers
 }
 
 /// A set of numbers below `limit` and how many they are: one is by far the most frequent.
@@ -242,8 +267,10 @@ fn put_set(bits: &mut BitWriter, set: &[u32], low: u32, high: u32) {
     let least = low + count / 2;
     let most = high - (count - count / 2);
     bits.put_below(value - least, most - least + 1);
-    put_set(bits, &set[..middle], low, value);
-    put_set(bits, &set[middle + 1..], value + 1, high);
+    if count > 1 {
+        put_set(bits, &set[..middle], low, value);
+        put_set(bits, &set[middle + 1..], value + 1, high);
+    }
 }
 
 /// Appends `count` ≤ `high - low` numbers that [`put_set`] wrote. Recurses at most nine deep, because no
@@ -259,6 +286,10 @@ fn take_set(bits: &mut BitReader<'_>, count: u32, low: u32, high: u32, set: &mut
     let least = low + count / 2;
     let most = high - (count - count / 2);
     let value = least + bits.take_below(most - least + 1);
+    if count == 1 {
+        set.push(value);
+        return;
+    }
     take_set(bits, count / 2, low, value, set);
     set.push(value);
     take_set(bits, count - count / 2 - 1, value + 1, high, set);

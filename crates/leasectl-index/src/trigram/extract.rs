@@ -142,10 +142,15 @@ struct Alphabet {
 impl Alphabet {
     fn of(blob: &[u8], stop: &Stop<'_>) -> Result<Self, Stopped> {
         let mut seen = [false; 256];
-        for part in blob.chunks(STRIDE_BYTES) {
-            stop.check()?;
-            for byte in part {
-                seen[usize::from(*byte)] = true;
+        if blob.is_ascii() {
+            // Few enough as they are; looking which of them occur would only take time.
+            seen[..128].fill(true);
+        } else {
+            for part in blob.chunks(STRIDE_BYTES) {
+                stop.check()?;
+                for byte in part {
+                    seen[usize::from(*byte)] = true;
+                }
             }
         }
         seen[usize::from(b'\n')] = false;
