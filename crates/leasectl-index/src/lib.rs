@@ -3,14 +3,34 @@
 //! This crate reads no file, no repository and no database. Whoever has bytes gets payloads; whoever
 //! has payloads gets a shard and answers.
 
+mod expression;
+mod glob;
+mod graph;
 mod language;
+mod query;
+mod rank;
+mod resolve;
+mod scan;
+mod search;
+mod shard;
 mod stop;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod trigram;
 mod varint;
 mod verdict;
 
+pub use expression::Expression;
+pub use glob::{PathFilter, PathFilterError};
+pub use graph::{Dependencies, Dependent, Graph, GraphBuilder, Impact, Reached, is_test};
 pub use language::{Detection, Grammar, Headers, Language, by_first_line, detect};
+pub use query::{Case, MAX_PATTERN_BYTES, Query, QueryError};
+pub use rank::Place;
+pub use resolve::{FileId, MAX_MANIFEST_BYTES, PackageId, Resolution, Resolver, is_manifest};
+pub use scan::{Excerpt, Hit, Scan, readable};
+pub use search::{SearchAnswer, SearchError, SearchFile, SearchHit, SearchLimits, search};
+pub use shard::{Shard, ShardBuilder, ShardBuilderError, ShardError};
 pub use stop::{Stop, Stopped};
 pub use tags::{
     BrokenLimit, CodecError, Extractor, GrammarError, Import, ImportKind, Limits, MAX_NAME_BYTES,
