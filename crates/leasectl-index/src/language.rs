@@ -164,30 +164,6 @@ impl Grammar {
     }
 }
 
-/// What the header files (`.h`) of a tree are taken for.
-///
-/// Nothing in the name `.h` tells C from C++. The rule: headers are C++ if the tree has more C++
-/// than C source files, and C otherwise. The C++ grammar reads almost every C header, so the side
-/// that a mixed tree falls on costs little.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Headers(Grammar);
-
-impl Headers {
-    /// Counts the sources among the paths of a tree.
-    #[must_use]
-    pub fn among<'a>(paths: impl IntoIterator<Item = &'a str>) -> Self {
-        let (mut c, mut cpp) = (0_usize, 0_usize);
-        for path in paths {
-            match by_extension(path) {
-                Some(Grammar::C) => c += 1,
-                Some(Grammar::Cpp) => cpp += 1,
-                Some(_) | None => {}
-            }
-        }
-        Self(if cpp > c { Grammar::Cpp } else { Grammar::C })
-    }
-}
-
 /// What a path says about its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
@@ -195,6 +171,8 @@ pub enum Detection {
     Known(Grammar),
     /// The name says nothing; [`by_first_line`] may.
     AskFirstLine,
+    /// A header of C or of C++: [`is_cpp_header`] tells.
+    Header,
     /// No extractor reads this file.
     NoExtractor,
 }
@@ -203,13 +181,13 @@ pub enum Detection {
 ///
 /// An attribute that names a language without an extractor is obeyed: nothing is extracted.
 #[must_use]
-pub fn detect(path: &str, attribute: Option<&str>, headers: Headers) -> Detection {
+pub fn detect(path: &str, attribute: Option<&str>) -> Detection {
     if let Some(label) = attribute {
         return Grammar::from_label(label).map_or(Detection::NoExtractor, Detection::Known);
     }
     let name = file_name(path);
     if extension(name) == Some("h") {
-        return Detection::Known(headers.0);
+        return Detection::Header;
     }
     if let Some(grammar) = by_extension(path).or_else(|| by_name(name)) {
         return Detection::Known(grammar);
@@ -239,6 +217,30 @@ pub fn by_first_line(head: &[u8]) -> Option<Grammar> {
     }
     let bare = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     Grammar::from_label(bare)
+}
+
+/// Whether a header (`.h`) is one of C++.
+///
+/// Its name does not tell, and its neighbours in a tree would make one blob two things. So the content
+/// tells: a line that begins with a word of C++ which no header of C begins a line with. `head` is the
+/// beginning of the content.
+#[must_use]
+pub fn is_cpp_header(head: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 9] = [
+        b"class ",
+        b"namespace ",
+        b"namespace{",
+        b"template ",
+        b"template<",
+        b"using ",
+        b"public:",
+        b"private:",
+        b"protected:",
+    ];
+    head.split(|&byte| byte == b'\n').any(|line| {
+        let line = line.trim_ascii_start();
+        BEGINNINGS.iter().any(|word| line.starts_with(word))
+    })
 }
 
 fn file_name(path: &str) -> &str {
@@ -288,7 +290,7 @@ mod tests {
     use super::*;
 
     fn of(path: &str) -> Detection {
-        detect(path, None, Headers::among([]))
+        detect(path, None)
     }
 
     #[test]
@@ -343,19 +345,29 @@ mod tests {
 
     #[test]
     fn an_attribute_outranks_the_name() {
-        let headers = Headers::among([]);
-        let of = |path, label| detect(path, Some(label), headers);
+        let of = |path, label| detect(path, Some(label));
         assert_eq!(of("x.inc", "PHP"), Detection::Known(Grammar::Php));
         assert_eq!(of("x.rs", "RenderScript"), Detection::NoExtractor);
         assert_eq!(of("x.h", "C++"), Detection::Known(Grammar::Cpp));
     }
 
     #[test]
-    fn headers_follow_the_majority_of_the_sources() {
-        let c = Headers::among(["a.c", "b.cc", "z.h"]);
-        let cpp = Headers::among(["a.c", "b.cc", "c.cpp"]);
-        assert_eq!(detect("x.h", None, c), Detection::Known(Grammar::C));
-        assert_eq!(detect("x.h", None, cpp), Detection::Known(Grammar::Cpp));
-        assert_eq!(detect("x.hpp", None, c), Detection::Known(Grammar::Cpp));
+    fn a_header_is_what_its_content_looks_like() {
+        assert_eq!(of("x.h"), Detection::Header);
+        assert_eq!(of("x.hpp"), Detection::Known(Grammar::Cpp));
+        for cpp in [
+            "#pragma once\nnamespace a {\n}\n",
+            "// x\r\n  template<typename T> struct A;\r\n",
+            "struct A {\n public:\n  int f();\n};\n",
+        ] {
+            assert!(is_cpp_header(cpp.as_bytes()), "{cpp}");
+        }
+        for c in [
+            "#ifdef __cplusplus\nextern \"C\" {\n#endif\nint f(void);\n",
+            "/* The class of a namespace,\n * using a template */\nstruct a;\n",
+            "",
+        ] {
+            assert!(!is_cpp_header(c.as_bytes()), "{c}");
+        }
     }
 }

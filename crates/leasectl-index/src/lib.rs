@@ -24,7 +24,7 @@ mod verdict;
 pub use expression::Expression;
 pub use glob::{PathFilter, PathFilterError};
 pub use graph::{Dependencies, Dependent, Graph, GraphBuilder, Impact, Reached, is_test};
-pub use language::{Detection, Grammar, Headers, Language, by_first_line, detect};
+pub use language::{Detection, Grammar, Language, by_first_line, detect, is_cpp_header};
 pub use query::{Case, MAX_PATTERN_BYTES, Query, QueryError};
 pub use rank::Place;
 pub use resolve::{FileId, MAX_MANIFEST_BYTES, PackageId, Resolution, Resolver, is_manifest};
@@ -33,8 +33,8 @@ pub use search::{SearchAnswer, SearchError, SearchFile, SearchHit, SearchLimits,
 pub use shard::{Shard, ShardBuilder, ShardBuilderError, ShardError};
 pub use stop::{Stop, Stopped};
 pub use tags::{
-    BrokenLimit, CodecError, Extractor, GrammarError, Import, ImportKind, Limits, MAX_NAME_BYTES,
-    Outcome, Symbol, SymbolKind, Tags, decode, encode, extractor_id,
+    BrokenLimit, Extractor, GrammarError, Import, ImportKind, Limits, MAX_NAME_BYTES, Outcome,
+    Symbol, SymbolKind, Tags, extractor_id,
 };
 pub use trigram::{
     MAX_TRIGRAMS, TRIGRAM_EXTRACTOR, TRIGRAM_EXTRACTOR_VERSION, Trigram, TrigramExtractor,

@@ -25,8 +25,9 @@ use crate::expression::{Expression, analyse};
 pub const MAX_PATTERN_BYTES: usize = 4_096;
 /// How deeply a pattern may be nested.
 const MAX_NESTING: u32 = 64;
-/// How large the compiled pattern may be, in bytes. It bounds the time per byte of text as well.
-const MAX_COMPILED_BYTES: usize = 2 * 1024 * 1024;
+/// How large the compiled pattern may be, in bytes: room for any literal, and for some twenty classes of
+/// Unicode letters. At worst each byte of a text meets each state, so this bounds the time as well.
+const MAX_COMPILED_BYTES: usize = 512 * 1024;
 /// The memory for states that are built while searching, in bytes.
 const STATE_CACHE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -273,6 +274,16 @@ mod tests {
         assert_eq!(lines_with_hits(&regex(r"\p{Lu}"), text), [1, 2, 3]);
         assert!(lines_with_hits(&regex("k"), text).is_empty());
         assert_eq!(lines_with_hits(&regex("^.$"), b"\xff\n"), [1]);
+    }
+
+    #[test]
+    fn the_longest_literal_and_a_few_classes_of_letters_are_not_too_large() {
+        let longest = "aé".repeat(MAX_PATTERN_BYTES / 3);
+        assert!(Query::literal(&longest, Case::Ignored).is_ok());
+        let longest = "k".repeat(MAX_PATTERN_BYTES);
+        assert!(Query::literal(&longest, Case::Ignored).is_ok());
+        let letters = r"(?u)\w+\s+\w+\W\w*\p{Lu}\p{Greek}";
+        assert!(Query::regex(letters, Case::Ignored).is_ok());
     }
 
     #[test]

@@ -11,11 +11,10 @@
 //! **Invariants**
 //! - Hostile content costs bounded time and memory: bytes, time, depth and the number of entries are
 //!   limited, and what broke a limit is recorded as a [`BrokenLimit`].
-//! - Whatever was extracted is inside the limits of the codec, so it can always be stored.
+//! - Whatever was extracted is inside the limits, so it can always be stored.
 //! - Names and targets are valid UTF-8 without control characters, so a database takes them.
 
 mod c;
-mod codec;
 mod cpp;
 mod csharp;
 mod extractor;
@@ -23,6 +22,7 @@ mod go;
 mod java;
 mod javascript;
 mod limits;
+mod nesting;
 mod notes;
 mod php;
 mod python;
@@ -33,7 +33,6 @@ mod rust;
 mod testing;
 mod typescript;
 
-pub use codec::{CodecError, decode, encode};
 pub use extractor::{Extractor, GrammarError, extractor_id};
 pub use limits::{BrokenLimit, Limits, Outcome};
 
@@ -92,7 +91,7 @@ pub enum SymbolKind {
 }
 
 impl SymbolKind {
-    /// Every kind; the place is the kind's number in the stored form.
+    /// Every kind.
     pub const ALL: [Self; 12] = [
         Self::Function,
         Self::Method,
@@ -163,7 +162,7 @@ pub enum ImportKind {
 }
 
 impl ImportKind {
-    /// Every kind; the place is the kind's number in the stored form.
+    /// Every kind.
     pub const ALL: [Self; 5] = [
         Self::Module,
         Self::Item,

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use super::limits::{BrokenLimit, Limits, MAX_TEXT_BYTES, Outcome};
+use super::nesting::is_too_deep;
 use super::notes::Notes;
 use super::rules::{Rule, Rules, Step, Table};
 use super::{Tags, c, cpp, csharp, go, java, javascript, php, python, ruby, rust, typescript};
@@ -84,6 +85,9 @@ impl Extractor {
     ) -> Result<Outcome, GrammarError> {
         if content.len() > limits.bytes {
             return Ok(Outcome::Skipped(BrokenLimit::Bytes));
+        }
+        if is_too_deep(grammar, content, limits.depth) {
+            return Ok(Outcome::Skipped(BrokenLimit::Depth));
         }
         let loaded = self.load(grammar)?;
         let stop = stop.or_at(Instant::now() + limits.time);
@@ -239,7 +243,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::codec::{decode, encode};
+    use super::super::MAX_NAME_BYTES;
     use super::*;
 
     fn extract(grammar: Grammar, content: &[u8], limits: &Limits) -> Outcome {
@@ -343,7 +347,7 @@ mod tests {
     fn deep_nesting_ends_in_every_grammar() {
         for grammar in Grammar::ALL {
             for open in [
-                "(", "[", "{", "<", "a(", "if(", "{{a:", "/*", "\"${", "`${", "#if\n",
+                "(", "[", "{", "<", "a<", "a(", "if(", "{{a:", "/*", "\"${", "`${", "#if\n",
             ] {
                 let content = format!("<?php {}", open.repeat(4000));
                 let limits = Limits {
@@ -429,7 +433,11 @@ mod tests {
                         prop_assert!(1 <= symbol.line_start && symbol.line_start <= symbol.line_end);
                         prop_assert!(symbol.line_end as usize <= lines);
                     }
-                    prop_assert_eq!(decode(&encode(&tags)), Ok(tags));
+                    let names = tags.symbols.iter().map(|symbol| &symbol.name);
+                    for text in names.chain(tags.imports.iter().map(|import| &import.target)) {
+                        prop_assert!(text.len() <= MAX_NAME_BYTES, "{text:?}");
+                        prop_assert!(!text.chars().any(char::is_control), "{text:?}");
+                    }
                 }
             }
         }

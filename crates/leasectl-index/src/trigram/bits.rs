@@ -19,6 +19,7 @@ impl BitWriter {
     }
 
     /// The lowest `width` bits of `value`, at most 32 of them; the others must be zero.
+    #[inline]
     pub(super) fn put(&mut self, value: u32, width: u32) {
         self.pending = self.pending << width | u64::from(value);
         self.pending_bits += width;
@@ -30,6 +31,7 @@ impl BitWriter {
     }
 
     /// A number below `count`, in ⌊log₂ count⌋ bits or one more (a truncated binary code).
+    #[inline]
     pub(super) fn put_below(&mut self, value: u32, count: u32) {
         let width = count.ilog2();
         let short = (2 << width) - count;
@@ -41,6 +43,7 @@ impl BitWriter {
     }
 
     /// A number from 1 to 65,535, in 2⌊log₂ value⌋ + 1 bits (Elias' γ code).
+    #[inline]
     pub(super) fn put_gamma(&mut self, value: u32) {
         // The zeros that say how long it is stand before its highest bit.
         self.put(value, 2 * value.ilog2() + 1);
@@ -75,6 +78,7 @@ impl<'a> BitReader<'a> {
 
     /// The next `width` bits, at most 32.
     #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits")]
+    #[inline]
     pub(super) fn take(&mut self, width: u32) -> u32 {
         while self.pending_bits < width {
             self.refill();
@@ -84,6 +88,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// What [`BitWriter::put_below`] wrote for the same `count`.
+    #[inline]
     pub(super) fn take_below(&mut self, count: u32) -> u32 {
         let width = count.ilog2();
         let short = (2 << width) - count;
@@ -96,8 +101,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// What [`BitWriter::put_gamma`] wrote; none if it is larger than 16 bits.
+    #[inline]
     pub(super) fn take_gamma(&mut self) -> Option<u32> {
-        let mut width = 0;
+        if self.take(1) == 1 {
+            return Some(1);
+        }
+        let mut width = 1;
         while self.take(1) == 0 {
             width += 1;
             if width > 15 || self.overdrawn {

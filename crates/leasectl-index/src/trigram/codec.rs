@@ -50,14 +50,16 @@ impl Followers {
 
     fn collect(trigrams: &[Trigram]) -> Self {
         let mut sets = vec![ByteSet::default(); 256];
-        let mut occurring = ByteSet::default();
         for trigram in trigrams {
             let [first, second, third] = trigram.bytes();
             sets[usize::from(first)].insert(second);
             sets[usize::from(second)].insert(third);
-            occurring.insert(first);
-            occurring.insert(second);
-            occurring.insert(third);
+        }
+        let mut occurring = ByteSet::default();
+        for (byte, set) in (0..=u8::MAX).zip(&sets) {
+            if set.add_to(&mut occurring) {
+                occurring.insert(byte);
+            }
         }
         let (mut symbols, mut all, mut starts) = (Vec::new(), Vec::new(), [0; 257]);
         occurring.list(&mut symbols);
@@ -80,6 +82,16 @@ struct ByteSet([u64; 4]);
 impl ByteSet {
     fn insert(&mut self, byte: u8) {
         self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    }
+
+    /// Adds the members to the other set; whether there are any.
+    fn add_to(&self, other: &mut Self) -> bool {
+        let mut any = 0;
+        for (word, other) in self.0.iter().zip(&mut other.0) {
+            *other |= word;
+            any |= word;
+        }
+        any != 0
     }
 
     /// Appends the members in ascending order.
@@ -152,13 +164,18 @@ pub(super) fn encode(trigrams: &[Trigram]) -> Vec<u8> {
         bits.put_below(count_of(&ranks), symbols + 1);
         put_set(&mut bits, &ranks, 0, symbols);
     }
-    let mut rest = trigrams.iter().peekable();
+    let mut rest = trigrams;
     for first in &followers.symbols {
         for second in followers.of(*first) {
+            let pair = u32::from(u16::from_be_bytes([*first, *second]));
+            let count = rest
+                .iter()
+                .take_while(|one| one.number() >> 8 == pair)
+                .count();
+            let (taken, others) = rest.split_at(count);
+            rest = others;
             ranks.clear();
-            while let Some(one) = rest.next_if(|one| one.bytes()[..2] == [*first, *second]) {
-                ranks.push(pairs.of(*second, one.bytes()[2]));
-            }
+            ranks.extend(taken.iter().map(|one| pairs.of(*second, one.bytes()[2])));
             put_counted(&mut bits, &ranks, count_of(followers.of(*second)));
         }
     }
@@ -224,13 +241,17 @@ fn take_followers(bits: &mut BitReader<'_>) -> Followers {
 
 /// A set of numbers below `limit` and how many they are: one is by far the most frequent.
 fn put_counted(bits: &mut BitWriter, set: &[u32], limit: u32) {
-    if limit > 0 {
-        bits.put_gamma(match count_of(set) {
-            0 => 2,
-            1 => 1,
-            more => more + 1,
-        });
-        put_set(bits, set, 0, limit);
+    match set {
+        _ if limit == 0 => {}
+        [] => bits.put_gamma(2),
+        [one] => {
+            bits.put_gamma(1);
+            bits.put_below(*one, limit);
+        }
+        more => {
+            bits.put_gamma(count_of(more) + 1);
+            put_set(bits, more, 0, limit);
+        }
     }
 }
 
@@ -246,8 +267,11 @@ fn take_counted(
         return Ok(());
     }
     let count = match bits.take_gamma() {
-        Some(2) => 0,
-        Some(1) => 1,
+        Some(1) => {
+            set.push(bits.take_below(limit));
+            return Ok(());
+        }
+        Some(2) => return Ok(()),
         Some(more) if more <= limit + 1 => more - 1,
         Some(_) | None => return Err(TrigramVectorError::Damaged),
     };
