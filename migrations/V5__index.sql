@@ -130,7 +130,7 @@ create unique index index_treatment_key on leasectl.index_treatment
   (coalesce(language, ''), text, coalesce(tags, ''), coalesce(skip, ''));
 
 -- One directory of a tree as one ruleset sees it. Never changed. A row holds its entries, because a row
--- for each entry would take five times the space; the triggers below do what foreign keys would.
+-- for each of them would take more than twice the space; the triggers below do what foreign keys would.
 create table leasectl.index_dir (
   id               bigint      generated always as identity,
   domain_id        integer     not null references leasectl.index_domain (id),

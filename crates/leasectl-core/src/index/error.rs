@@ -19,6 +19,9 @@ pub enum IndexError {
     /// looked up. A run that walks the tree again finds out what, and stores it again.
     #[error("a part of the index that was known before is gone; the run must look again")]
     Gone,
+    /// A statement took longer than statements may: the tree is too large for it, or the server too busy.
+    #[error("a question about the index took the database longer than it may")]
+    TooSlow,
     /// A tree has more paths than are indexed.
     #[error("the tree has more than 5,000,000 paths")]
     TreeTooLarge,
@@ -35,7 +38,11 @@ impl IndexError {
     pub(super) fn is_lost_race(&self) -> bool {
         match self {
             Self::Database(error) => error.is_deadlock(),
-            Self::LeaseLost | Self::Gone | Self::TreeTooLarge | Self::BadRuleset => false,
+            Self::LeaseLost
+            | Self::Gone
+            | Self::TooSlow
+            | Self::TreeTooLarge
+            | Self::BadRuleset => false,
         }
     }
 }
@@ -59,6 +66,9 @@ impl DatabaseError {
     fn into_index_error(self) -> IndexError {
         if self.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) {
             return IndexError::Gone;
+        }
+        if self.code() == Some(&SqlState::QUERY_CANCELED) {
+            return IndexError::TooSlow;
         }
         let constraint = match &self {
             Self::Statement(error) => error.as_db_error().and_then(|error| error.constraint()),

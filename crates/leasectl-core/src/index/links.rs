@@ -138,7 +138,7 @@ fn build(
 }
 
 /// A file's links as a row holds them: no path holds two slashes in a row, begins or ends with one.
-fn pack(links: &Vec<Option<String>>) -> Option<String> {
+fn pack(links: &[Option<String>]) -> Option<String> {
     let paths: Vec<&str> = links
         .iter()
         .map(|path| {
@@ -287,8 +287,8 @@ mod tests {
     #[test]
     fn a_path_that_would_split_is_no_link() {
         for bad in ["a//b", "/a", "a/", ""] {
-            assert_eq!(pack(&vec![Some(bad.to_owned())]), None, "{bad}");
+            assert_eq!(pack(&[Some(bad.to_owned())]), None, "{bad}");
         }
-        assert_eq!(pack(&vec![Some(".".to_owned())]).as_deref(), Some("."));
+        assert_eq!(pack(&[Some(".".to_owned())]).as_deref(), Some("."));
     }
 }

@@ -106,7 +106,8 @@ fn batch_length(blobs: &[NewBlob], order: &[usize]) -> usize {
 
 impl NewBlob {
     /// About how many bytes are sent for it.
-    fn weight(&self) -> usize {
+    #[must_use]
+    pub fn weight(&self) -> usize {
         let text = match &self.text {
             Some(TextPayload::Vector { vector, .. }) => vector.len(),
             Some(TextPayload::Skipped { .. }) | None => 0,

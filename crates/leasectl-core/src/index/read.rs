@@ -1,10 +1,13 @@
 //! Answers about one tree. A caller holds a [`Root`] of a ref that it may see, so what it reads are blobs of
 //! that tree.
+//!
+//! Symbols and imports come as the rows hold them and are taken apart here: the views' functions give a row
+//! for each, which takes the server several times as long.
 
 use super::error::IndexError;
 use super::ids::{BlobId, DirId, LinksId, ObjectId};
 use super::publish::{Root, object};
-use super::tags::{Import, ImportKind, Symbol, SymbolKind};
+use super::tags::{Import, Symbol, unpack_imports, unpack_symbols};
 use crate::database::{Client, DatabaseError};
 
 /// A file of a tree.
@@ -94,21 +97,17 @@ async fn read_symbols(
 ) -> Result<Vec<FileSymbol>, IndexError> {
     let statement = client.prepare_cached(include_str!("symbols.sql")).await?;
     let rows = client.query(&statement, &[&root.get(), &name]).await?;
-    let symbols = rows.iter().map(|row| {
-        let kind: Option<&str> = row.get("kind");
-        Ok(FileSymbol {
-            path: row.get("path"),
-            symbol: Symbol {
-                name: row.get("name"),
-                kind: kind
-                    .and_then(SymbolKind::from_name)
-                    .ok_or_else(|| unknown("a symbol", kind))?,
-                line_start: row.get::<_, i32>("line_start").unsigned_abs(),
-                line_end: row.get::<_, i32>("line_end").unsigned_abs(),
-            },
-        })
-    });
-    Ok(symbols.collect::<Result<_, DatabaseError>>()?)
+    let mut symbols = Vec::new();
+    for row in rows {
+        let path: &str = row.get("path");
+        let found = unpack_symbols(row.get("symbols")).ok_or_else(|| unknown("symbols", path))?;
+        let wanted = |symbol: &Symbol| name.is_none_or(|name| symbol.name == name);
+        symbols.extend(found.into_iter().filter(wanted).map(|symbol| FileSymbol {
+            path: path.to_owned(),
+            symbol,
+        }));
+    }
+    Ok(symbols)
 }
 
 /// The imports of a tree, each file's in their order. Before links are stored, none leads anywhere.
@@ -123,24 +122,28 @@ pub async fn imports(
     let statement = client.prepare_cached(include_str!("imports.sql")).await?;
     let links = links.map(LinksId::get);
     let rows = client.query(&statement, &[&root.get(), &links]).await?;
-    let imports = rows.iter().map(|row| {
-        let kind: &str = row.get("kind");
-        Ok(FileImport {
-            path: row.get("path"),
-            import: Import {
-                target: row.get("target"),
-                kind: ImportKind::from_letter(kind)
-                    .ok_or_else(|| unknown("an import", Some(kind)))?,
-                line: row.get::<_, i32>("line").unsigned_abs(),
-            },
-            resolved_path: row.get("resolved_path"),
-        })
-    });
-    Ok(imports.collect::<Result<_, DatabaseError>>()?)
+    let mut imports = Vec::new();
+    for row in rows {
+        let path: &str = row.get("path");
+        let found = unpack_imports(row.get("imports")).ok_or_else(|| unknown("imports", path))?;
+        let leads = row.get::<_, Option<&str>>("links").unwrap_or_default();
+        let leads = leads.split("//").chain(std::iter::repeat(""));
+        imports.extend(
+            found
+                .into_iter()
+                .zip(leads)
+                .map(|(import, leads)| FileImport {
+                    path: path.to_owned(),
+                    import,
+                    resolved_path: (!leads.is_empty()).then(|| leads.to_owned()),
+                }),
+        );
+    }
+    Ok(imports)
 }
 
-fn unknown(what: &str, kind: Option<&str>) -> DatabaseError {
-    DatabaseError::UnknownValue(format!("{what} of the kind {kind:?}"))
+fn unknown(what: &str, path: &str) -> DatabaseError {
+    DatabaseError::UnknownValue(format!("the {what} of {path}"))
 }
 
 /// The most vectors of one answer: what one holds is bounded by the size of the files that are indexed.

@@ -29,6 +29,10 @@ macro_rules! kinds {
                 Self::ALL.iter().copied().find(|kind| kind.name() == name)
             }
 
+            fn from_letter(letter: char) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.letter() == letter)
+            }
+
             fn letter(self) -> char {
                 match self {
                     $(Self::$variant => $letter,)+
@@ -84,15 +88,6 @@ kinds! {
     }
 }
 
-impl ImportKind {
-    pub(super) fn from_letter(letter: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|kind| letter.chars().eq([kind.letter()]))
-    }
-}
-
 /// A definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Symbol {
@@ -142,6 +137,48 @@ pub(super) fn pack_imports(imports: &[Import]) -> Option<String> {
     })
 }
 
+/// The symbols that a row holds; nothing when it holds something else.
+pub(super) fn unpack_symbols(text: &str) -> Option<Vec<Symbol>> {
+    let symbol = |line: &str| {
+        let (head, rest) = line.split_once(' ')?;
+        let (further, name) = rest.split_once(' ')?;
+        let (letter, line_start) = lettered(head)?;
+        let further = if further.is_empty() {
+            0
+        } else {
+            further.parse().ok()?
+        };
+        Some(Symbol {
+            name: name.to_owned(),
+            kind: SymbolKind::from_letter(letter)?,
+            line_start,
+            line_end: line_start.checked_add(further)?,
+        })
+    };
+    text.split('\n').map(symbol).collect()
+}
+
+/// The imports that a row holds; nothing when it holds something else.
+pub(super) fn unpack_imports(text: &str) -> Option<Vec<Import>> {
+    let import = |line: &str| {
+        let (head, target) = line.split_once(' ')?;
+        let (letter, line) = lettered(head)?;
+        Some(Import {
+            target: target.to_owned(),
+            kind: ImportKind::from_letter(letter)?,
+            line,
+        })
+    };
+    text.split('\n').map(import).collect()
+}
+
+/// A letter and a number.
+fn lettered(head: &str) -> Option<(char, u32)> {
+    let letter = head.chars().next()?;
+    let number = head.get(letter.len_utf8()..)?.parse().ok()?;
+    Some((letter, number))
+}
+
 fn pack<T>(items: &[T], mut push: impl FnMut(&T, &mut String)) -> Option<String> {
     let mut text = String::with_capacity(items.len() * 24);
     for item in items {
@@ -166,14 +203,39 @@ mod tests {
     fn every_kind_is_found_by_its_name_or_letter() {
         for &kind in SymbolKind::ALL {
             assert_eq!(SymbolKind::from_name(kind.name()), Some(kind));
+            assert_eq!(SymbolKind::from_letter(kind.letter()), Some(kind));
         }
         for &kind in ImportKind::ALL {
-            assert_eq!(
-                ImportKind::from_letter(&kind.letter().to_string()),
-                Some(kind)
-            );
+            assert_eq!(ImportKind::from_letter(kind.letter()), Some(kind));
         }
-        assert_eq!(ImportKind::from_letter(""), None);
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let symbol = |name: &str, line_start, line_end| Symbol {
+            name: name.to_owned(),
+            kind: SymbolKind::Type,
+            line_start,
+            line_end,
+        };
+        let symbols = [
+            symbol("a b", 1, 1),
+            symbol("", 7, u32::MAX),
+            symbol("ü", 0, 2),
+        ];
+        let packed = pack_symbols(&symbols).unwrap();
+        assert_eq!(unpack_symbols(&packed).as_deref(), Some(&symbols[..]));
+        let import = |target: &str, line| Import {
+            target: target.to_owned(),
+            kind: ImportKind::System,
+            line,
+        };
+        let imports = [import("", 1), import(" x  y ", 2)];
+        let packed = pack_imports(&imports).unwrap();
+        assert_eq!(unpack_imports(&packed).as_deref(), Some(&imports[..]));
+        for bad in ["", "f", "f1", "f 1 x", "x1  n", "f1 x n", "f4294967296  n"] {
+            assert_eq!(unpack_symbols(bad), None, "{bad}");
+        }
     }
 
     #[test]
