@@ -35,6 +35,6 @@ pub use content::{
 };
 pub use credentials::CredentialSource;
 pub use error::{AuthAdvice, Cause, RepoError, SizeLimit, TimeLimit};
-pub use gix::ObjectId;
+pub use gix::{ObjectId, bstr};
 pub use progress::{NoProgress, Phase, Progress, ProgressSink};
 pub use settings::{CacheSettings, ChildProgram, Limits};

@@ -14,8 +14,11 @@ use gix::glob::pattern::Case;
 /// The file in which a directory's rules stand.
 pub(crate) const FILE: &[u8] = b".gitattributes";
 
-/// Larger files are not read; nobody writes so many rules.
-pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
+/// Larger files are not read; nobody writes so many rules, and they are matched for every file beneath.
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
+
+/// The most directories of a chain whose rules count.
+const MAX_FILES: usize = 16;
 
 /// The attributes that are asked for.
 const ASKED: [&str; 5] = [
@@ -56,7 +59,8 @@ impl AttributeRules {
     #[must_use]
     pub fn beneath(&self, dir: &BStr, file: &[u8]) -> Self {
         let mut rules = self.clone();
-        if RELEVANT.iter().any(|word| file.find(word).is_some()) {
+        let fits = rules.files.len() < MAX_FILES;
+        if fits && RELEVANT.iter().any(|word| file.find(word).is_some()) {
             rules.files.push((dir.to_owned(), file.into()));
         }
         rules
@@ -68,11 +72,12 @@ impl AttributeRules {
         self.files.is_empty()
     }
 
-    /// The same bytes for the same rules, for a fingerprint.
-    pub fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+    /// The rules as parts that differ when the rules do, for a fingerprint that tells where each part ends:
+    /// a file may hold any byte.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
         self.files
             .iter()
-            .flat_map(|(dir, file)| [dir.as_slice(), b"\0", file, b"\0"])
+            .flat_map(|(dir, file)| [dir.as_slice(), file])
     }
 
     /// Makes them ready to be asked.
@@ -193,7 +198,7 @@ mod tests {
     fn a_file_that_says_nothing_of_these_attributes_changes_nothing() {
         let rules = AttributeRules::default().beneath("".into(), b"* text=auto eol=lf\n");
         assert!(rules.is_empty());
-        assert_eq!(rules.bytes().count(), 0);
+        assert_eq!(rules.parts().count(), 0);
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub enum BlobRead {
         /// Its length in bytes.
         bytes: u64,
     },
+    /// The object is something else: no honest tree names it as a file.
+    NoBlob,
 }
 
 /// Reads the content of one clone; share it between threads, and take a [`Handle`] in each.
@@ -119,6 +121,14 @@ impl Handle {
             None => head(&self.repo)?,
             Some(reference) => named(&self.repo, reference)?,
         };
+        self.at(name, commit)
+    }
+
+    /// A commit that somebody recorded for a ref, under the ref's name as [`Snapshot::name`] says it.
+    ///
+    /// # Errors
+    /// [`RepoError::Corrupt`] if the clone lacks the commit, or its tree.
+    pub fn at(&self, name: String, commit: ObjectId) -> Result<Snapshot, RepoError> {
         let tree = self
             .repo
             .find_commit(commit)
@@ -177,7 +187,7 @@ impl Handle {
     /// Reads a blob into `buffer`, unless it is longer than `most_bytes`.
     ///
     /// # Errors
-    /// [`RepoError::Corrupt`] if the object is missing, damaged or no blob.
+    /// [`RepoError::Corrupt`] if the object is missing or damaged.
     pub fn blob(
         &self,
         id: ObjectId,
@@ -191,7 +201,7 @@ impl Handle {
         }
         match self.repo.objects.try_find(&id, buffer).map_err(of_git)? {
             Some(object) if object.kind == Kind::Blob => Ok(BlobRead::Whole),
-            Some(_) => Err(damaged("an object is no blob")),
+            Some(_) => Ok(BlobRead::NoBlob),
             None => Err(damaged("a blob is missing")),
         }
     }
