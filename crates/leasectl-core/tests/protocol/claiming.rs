@@ -61,6 +61,8 @@ async fn what_was_claimed_is_kept_when_the_second_look_fails() {
     allow(&fixture, 1).await;
     let leases = onward(&fixture, 9, &mut cursor).await.unwrap();
     assert_eq!(ids(&leases), [jobs[2]]);
+    assert!(cursor.take_cut_short(), "nobody would look for the rest");
+    assert!(!cursor.take_cut_short());
 }
 
 #[tokio::test]
