@@ -119,7 +119,11 @@ fn jobs_of_no_known_kind_or_repository_are_refused() {
             (400, json!({"repo": 7, "kind": "fetch"})),
             (400, json!({"repo": repo, "kind": null})),
             (400, json!({"repo": repo, "kind": ""})),
-            (400, json!({"repo": repo, "kind": "index"})),
+            (400, json!({"repo": repo, "kind": "backfill"})),
+            (
+                400,
+                json!({"repo": repo, "kind": "index", "args": {"ref": "--upload-pack=x"}}),
+            ),
             (
                 400,
                 json!({"repo": repo, "kind": "fetch'; drop table leasectl.job; --"}),

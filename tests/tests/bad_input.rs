@@ -134,7 +134,7 @@ fn unknown_kinds_and_arguments_are_refused() {
         "x".repeat(66_000)
     );
     let kinds = [
-        "index",
+        "backfill",
         "Fetch",
         "fetch ",
         "",
@@ -212,7 +212,8 @@ fn the_sql_function_refuses_what_the_programs_refuse() {
     let stage = Stage::new();
     let _repo = stage.register("https://example.com/acme/app");
     for call in [
-        "leasectl.enqueue('acme/app', 'index')",
+        "leasectl.enqueue('acme/app', 'backfill')",
+        "leasectl.enqueue('acme/app', 'index', '{\"ref\": 7}')",
         "leasectl.enqueue('acme/app', null)",
         "leasectl.enqueue('acme/nothing', 'fetch')",
         "leasectl.enqueue('acme/app', 'fetch', '[]')",

@@ -40,6 +40,24 @@ pub const FETCH: KindSpec = KindSpec {
     }],
 };
 
+/// `index`: make what is known of the content of a tree durable.
+pub const INDEX: KindSpec = KindSpec {
+    name: "index",
+    lane: Lane::Index,
+    args: &[
+        ArgSpec {
+            name: "ref",
+            takes: ArgType::Ref,
+            required: false,
+        },
+        ArgSpec {
+            name: "force",
+            takes: ArgType::Boolean,
+            required: false,
+        },
+    ],
+};
+
 /// The kinds that a program knows.
 #[derive(Clone, Debug)]
 pub struct Kinds {
@@ -54,6 +72,7 @@ impl Kinds {
             specs: BTreeMap::new(),
         }
         .with(FETCH)
+        .with(INDEX)
     }
 
     /// These kinds and one more; a kind of the same name is replaced.
@@ -130,6 +149,7 @@ impl KindSpec {
                 ArgType::Integer { min, max } => json!({"type": "integer", "min": min, "max": max}),
                 ArgType::Text => json!({"type": "text"}),
                 ArgType::OneOf(words) => json!({"type": "text", "words": words}),
+                ArgType::Ref => json!({"type": "text"}),
                 ArgType::Refspecs => json!({"type": "text_list"}),
             };
             described["required"] = arg.required.into();

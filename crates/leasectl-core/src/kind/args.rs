@@ -1,6 +1,6 @@
 //! Arguments: what a kind takes, and why a job was refused.
 
-use leasectl_remote::Refspec;
+use leasectl_remote::{RefName, Refspec};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -23,6 +23,8 @@ pub enum ArgType {
     Text,
     /// One of a few words.
     OneOf(&'static [&'static str]),
+    /// The name of a Git ref, or a commit's id.
+    Ref,
     /// A list of Git refspecs that is not empty.
     Refspecs,
 }
@@ -47,6 +49,9 @@ impl ArgSpec {
                 .is_some_and(|number| (min..=max).contains(&number)),
             ArgType::Text => value.as_str().is_some_and(is_plain_text),
             ArgType::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            ArgType::Ref => value
+                .as_str()
+                .is_some_and(|name| RefName::parse(name).is_ok()),
             ArgType::Refspecs => value.as_array().is_some_and(|specs| {
                 !specs.is_empty()
                     && specs
@@ -73,6 +78,7 @@ impl ArgType {
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Text => "a text that is not empty and holds no NUL".to_owned(),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
+            Self::Ref => "a ref such as \"main\" or \"refs/tags/v1\", or a commit's id".to_owned(),
             Self::Refspecs => {
                 "a list of refspecs such as \"+refs/heads/*:refs/heads/*\"".to_owned()
             }

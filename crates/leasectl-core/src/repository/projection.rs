@@ -1,6 +1,7 @@
 //! The branch projection: what the last fetch saw, in PostgreSQL, where every container sees it.
 
 use serde::Serialize;
+use tokio_postgres::types::ToSql;
 
 use crate::database::{Database, DatabaseError};
 use crate::ids::RepoId;
@@ -80,6 +81,21 @@ pub async fn record_fetch(
         )
         .await?;
     Ok(true)
+}
+
+/// Notes the default branch that a clone has, where no fetch has recorded one yet.
+///
+/// # Errors
+/// When the database is away.
+pub async fn learn_default_branch(
+    fenced: &FencedTransaction<'_>,
+    repo_id: RepoId,
+    name: &str,
+) -> Result<(), FenceError> {
+    let sql = include_str!("learn_default_branch.sql");
+    let parameters: [&(dyn ToSql + Sync); 2] = [&repo_id.as_uuid(), &name];
+    fenced.statements().execute(sql, &parameters).await?;
+    Ok(())
 }
 
 /// A repository's branches by name.

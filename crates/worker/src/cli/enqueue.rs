@@ -198,7 +198,7 @@ fn typed(takes: Option<ArgType>, text: &str) -> Value {
             Ok(Value::Array(list)) => Value::Array(list),
             Ok(_) | Err(_) => Value::Array(vec![as_text()]),
         },
-        Some(ArgType::Text | ArgType::OneOf(_)) | None => as_text(),
+        Some(ArgType::Text | ArgType::Ref | ArgType::OneOf(_)) | None => as_text(),
     }
 }
 
@@ -273,7 +273,8 @@ mod tests {
             ("sample", None, &["other=1"], "other"),
             ("sample", Some("[]"), &[], "JSON object"),
             ("sample", Some("{"), &[], "JSON object"),
-            ("index", None, &[], "fetch"),
+            ("backfill", None, &[], "fetch"),
+            ("index", None, &["ref=a..b"], "ref"),
         ] {
             let message = read(kind, object, pairs).unwrap_err();
             assert!(message.contains(part), "{message}");

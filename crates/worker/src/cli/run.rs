@@ -20,6 +20,7 @@ use super::{
 };
 use crate::daemon::{Handlers, Shutdown, WorkerSettings};
 use crate::kinds::fetch::FetchHandler;
+use crate::kinds::index::IndexHandler;
 
 /// Why a clone may be made again; each is a series of its metric.
 const RECLONE_REASONS: [RecloneReason; 7] = [
@@ -175,8 +176,14 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<(), Command
     let database = context.open_for_service(pool_size(args, &settings)).await?;
     let clones = context.clones()?;
     let budget = Some(args.disk_budget.bytes());
-    let fetch = FetchHandler::new(clones, context.environment().locality, budget);
-    let handlers = Handlers::new().with(Arc::new(fetch));
+    let locality = context.environment().locality;
+    let handlers = Handlers::new()
+        .with(Arc::new(FetchHandler::new(
+            clones.clone(),
+            locality,
+            budget,
+        )))
+        .with(Arc::new(IndexHandler::new(clones, locality)));
     if let Some(address) = args.metrics_listen {
         serve_metrics(address, database.database.clone(), shutdown.clone()).await?;
     }

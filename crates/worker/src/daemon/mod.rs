@@ -8,6 +8,7 @@
 mod attempt;
 mod backoff;
 mod claimer;
+mod collector;
 mod handler;
 mod handler_threads;
 mod heartbeat;

@@ -24,7 +24,7 @@ use super::settler::Settler;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
 use super::verdict::StopReason;
-use super::{attempt, listener, liveness, lookout, maintenance, systemd};
+use super::{attempt, collector, listener, liveness, lookout, maintenance, systemd};
 
 /// How long an end without waiting may take to hand leases back.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -186,6 +186,7 @@ impl Supervisor {
         others.spawn(maintenance::sweep(Arc::clone(&shared), to_sweep));
         others.spawn(maintenance::schedule(Arc::clone(&shared)));
         others.spawn(maintenance::keep_history(Arc::clone(&shared)));
+        others.spawn(collector::collect(Arc::clone(&shared)));
         let vigil = &shared.vigil;
         others.spawn(systemd::feed_watchdog(Arc::clone(vigil)));
         let (counts_here, counts_there) = (Arc::clone(vigil), Arc::clone(vigil));

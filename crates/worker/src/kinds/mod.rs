@@ -2,3 +2,4 @@
 
 mod clone;
 pub mod fetch;
+pub mod index;
