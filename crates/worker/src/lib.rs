@@ -1,6 +1,6 @@
 //! The worker: daemon and operator's command line.
 //!
-//! [`daemon`] claims jobs and keeps their leases, [`kinds`] holds one handler per kind of job,
+//! [`daemon`] claims jobs and keeps their leases, [`kinds`] holds one handler per kind of job, [`search`] answers from the index,
 //! [`cli`] is what an operator types, and [`demo`] runs the main job with no set-up.
 
 pub mod cli;
@@ -8,3 +8,4 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod kinds;
+pub mod search;

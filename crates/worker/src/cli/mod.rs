@@ -17,6 +17,7 @@ mod repo;
 mod repo_path;
 mod repo_ref;
 mod run;
+mod search;
 mod status;
 mod table;
 mod values;
@@ -121,6 +122,8 @@ pub enum Command {
     /// Registers, lists, shows and removes repositories; gives other programs a clone
     #[command(subcommand, arg_required_else_help = true)]
     Repo(repo::RepoCommand),
+    /// Finds text and symbols in an indexed branch, tag or commit
+    Search(search::SearchArgs),
     /// Brings the database's schema up to date
     Migrate(migrate::MigrateArgs),
     /// Runs the main job end to end with no set-up, with two worker processes
@@ -191,6 +194,7 @@ impl Command {
             Self::Enqueue(args) => enqueue::run(context, &args).await,
             Self::Job(command) => job::run(context, command).await,
             Self::Repo(command) => repo::run(context, command).await,
+            Self::Search(args) => search::run(context, &args).await,
             Self::Migrate(args) => migrate::run(context, &args).await,
             Self::Demo(args) => crate::demo::run(context, &args).await,
             Self::Doctor(args) => doctor::run(context, &args).await,

@@ -2,12 +2,13 @@
 
 use leasectl_core::ids::JobId;
 use leasectl_core::job::{JobView, LeaseView, PublicState};
+use leasectl_core::kind::FETCH;
 use leasectl_core::liveness;
 use leasectl_core::status::status;
 use leasectl_core::time::BootInstant;
 use leasectl_core::worker::Liveness;
 
-use super::follow::{LOOK_EVERY, enqueue_fetch, result_line, succeeded, until};
+use super::follow::{LOOK_EVERY, enqueue_job, fetched, succeeded, until};
 use super::stage::Stage;
 use super::story::Story;
 use crate::cli::{CommandError, Exit, progress};
@@ -23,7 +24,7 @@ struct Victim {
 pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(), CommandError> {
     let has_signal = until_deaths_are_told(stage, story).await?;
     let before = story.elapsed();
-    let id = enqueue_fetch(stage).await?;
+    let id = enqueue_job(stage, &FETCH).await?;
     story.tell(&format!(
         "accepted job {id}: fetch; it is committed and cannot get lost"
     ))?;
@@ -74,7 +75,7 @@ pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(),
         "accepted to completed",
         story.elapsed().saturating_sub(before),
     );
-    story.tell(&format!("fetch completed: {}", result_line(&job)))?;
+    story.tell(&format!("fetch completed: {}", fetched(&job)))?;
     story.timings()?;
     story.say(if has_signal {
         "\nAll with the default settings: the dead worker's liveness lock was missed for the death \

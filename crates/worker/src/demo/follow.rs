@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasectl_core::ids::JobId;
 use leasectl_core::job::{self, EnqueueRequest, JobView, PublicState, enqueue};
-use leasectl_core::kind::{FETCH, Kinds};
+use leasectl_core::kind::{KindSpec, Kinds};
 use leasectl_core::wakeup;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
@@ -16,16 +16,16 @@ use crate::cli::{CommandError, Exit, describe_job};
 /// How often the job is looked at; takeover is measured with this grain.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Accepts a fetch of the demo's repository.
-pub(crate) async fn enqueue_fetch(stage: &Stage) -> Result<JobId, CommandError> {
+/// Accepts a job for the demo's repository.
+pub(crate) async fn enqueue_job(stage: &Stage, kind: &KindSpec) -> Result<JobId, CommandError> {
     let args = Kinds::standard()
-        .canonical_args(FETCH.name, &json!({}))
+        .canonical_args(kind.name, &json!({}))
         .map_err(|error| CommandError::caused(Exit::Failed, &error))?;
-    let request = EnqueueRequest::new(stage.repository().id, &FETCH, args);
+    let request = EnqueueRequest::new(stage.repository().id, kind, args);
     let accepted = enqueue(stage.database(), &[request]).await?;
     // A hint that saves the workers' next poll; the job is found without it.
     if let Ok(client) = stage.database().client().await {
-        drop(wakeup::announce(&client, &[FETCH.lane]).await);
+        drop(wakeup::announce(&client, &[kind.lane]).await);
     }
     let first = accepted.first();
     first
@@ -72,13 +72,26 @@ pub(crate) fn succeeded(job: &JobView) -> Result<(), CommandError> {
         .unwrap_or_default();
     Err(CommandError::new(
         Exit::JobEnded,
-        format!("the fetch ended as {}{cause}", job.state),
+        format!("the {} ended as {}{cause}", job.kind, job.state),
     )
     .hint(format!("worker job show {} lists its attempts", job.id)))
 }
 
-/// What the fetch found, in one line.
-pub(crate) fn result_line(job: &JobView) -> String {
+/// What an index found, in one line.
+pub(crate) fn indexed(job: &JobView) -> String {
+    let result = job.result.clone().unwrap_or_default();
+    let number = |name: &str| result[name].as_u64().unwrap_or(0);
+    format!(
+        "{} files, {} symbols; {} blobs extracted, {} known before",
+        number("files"),
+        number("symbols"),
+        number("blobs_indexed"),
+        number("blobs_reused"),
+    )
+}
+
+/// What a fetch found, in one line.
+pub(crate) fn fetched(job: &JobView) -> String {
     let result = job.result.clone().unwrap_or_default();
     let number = |name: &str| result[name].as_u64().unwrap_or(0);
     let text = |name: &str| result[name].as_str().unwrap_or("none").to_owned();

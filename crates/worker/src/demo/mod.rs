@@ -68,8 +68,7 @@ async fn play(
     let seen = status(stage.database(), Some(stage.repository().id)).await?;
     story.say(&render_status(&seen, context.output().style()))?;
     story.say(
-        "\nnot in this release: index (what is in the repository) and backfill (its changes); \
-         they follow the fetch once they exist",
+        "\nnot in this release: backfill (the repository's changes); it follows the index once it exists",
     )
 }
 

@@ -1,0 +1,286 @@
+//! Answers from the index: a shard of one tree is assembled from what is stored, and what it proposes is
+//! confirmed in the bytes of the clone.
+//!
+//! **Invariant.** Answers come from the ref's own tree: nothing else that the index holds is looked at. A
+//! shard is made anew for each search, in memory: there is none on the disk that could be lost or rot.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+use leasectl_core::database::{Client, Database};
+use leasectl_core::index::{self, BlobId, FileSymbol, IndexError, IndexedFile, RefState};
+use leasectl_core::repository::Repository;
+use leasectl_index::{
+    MAX_FILE_BYTES, PathFilter, Place, Query, SearchAnswer, SearchError, SearchFile, SearchLimits,
+    Shard, ShardBuilder, ShardBuilderError, ShardError, SkipReason, Stop, TrigramVector,
+    TrigramVectorError, Verdict, readable, search,
+};
+use leasectl_repo::{BlobRead, Content, ObjectId, RepoError};
+use serde::Serialize;
+
+/// The most bytes of a line in an answer.
+const LINE_BYTES: usize = 1_000;
+
+/// A line that matches.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Found {
+    /// The ref that was searched.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The file.
+    pub path: String,
+    /// The line's number, from 1.
+    pub line: u64,
+    /// Where the match begins in the line, in bytes, from 1.
+    pub column: u64,
+    /// The line.
+    pub text: String,
+    /// The file's blob.
+    pub blob: String,
+}
+
+/// The index cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchFailure {
+    /// The index cannot be read.
+    #[error("the index cannot be read")]
+    Index(#[from] IndexError),
+    /// What is stored of a file is damaged.
+    #[error("what the index holds of a file is damaged")]
+    Vector(#[from] TrigramVectorError),
+    /// The shard cannot be assembled.
+    #[error("the tree is too large to search")]
+    Assemble(#[from] ShardBuilderError),
+    /// The shard that was just assembled cannot be used.
+    #[error("the search failed")]
+    Search(#[from] ShardError),
+    /// The clone cannot be read.
+    #[error(transparent)]
+    Clone(#[from] RepoError),
+    /// A thread of the search ended early.
+    #[error("the search ended early")]
+    Ended,
+}
+
+/// One indexed tree.
+#[derive(Clone, Debug)]
+pub struct IndexedTree {
+    name: String,
+    state: RefState,
+    files: Vec<IndexedFile>,
+}
+
+impl IndexedTree {
+    /// The tree to which a ref was last published; nothing when it was never indexed. Without a name, the
+    /// default branch.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn of(
+        database: &Database,
+        repository: &Repository,
+        name: Option<&str>,
+    ) -> Result<Option<Self>, SearchFailure> {
+        let client = database.client().await.map_err(IndexError::from)?;
+        for name in names(repository, name) {
+            if let Some(state) = index::ref_state(&client, repository.id, &name).await? {
+                let files = index::files(&client, state.root.dir).await?;
+                return Ok(Some(Self { name, state, files }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The commit that was indexed; nothing when its name is none that Git has.
+    #[must_use]
+    pub fn commit(&self) -> Option<ObjectId> {
+        ObjectId::try_from(self.state.commit.as_bytes()).ok()
+    }
+
+    /// The lines that match, the best file first.
+    ///
+    /// # Errors
+    /// When the index or the clone cannot be read.
+    pub async fn search(
+        self,
+        database: &Database,
+        content: Content,
+        query: Query,
+        filter: Option<PathFilter>,
+        limit: usize,
+    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+        let client = database.client().await.map_err(IndexError::from)?;
+        let shard = self.assemble(&client).await?;
+        drop(client);
+        let searching = move || self.confirm(&shard, &content, &query, filter.as_ref(), limit);
+        let searched = tokio::task::spawn_blocking(searching).await;
+        searched.map_err(|_panicked| SearchFailure::Ended)?
+    }
+
+    /// Assembles the shard in bounded memory: a few files at a time.
+    async fn assemble(&self, client: &Client) -> Result<Shard<Vec<u8>>, SearchFailure> {
+        let mut builder = ShardBuilder::new(Vec::new());
+        let mut rest = &self.files[..];
+        let mut number = 0;
+        while !rest.is_empty() {
+            let blobs: Vec<BlobId> = rest.iter().take(1_024).map(|file| file.blob).collect();
+            let (vectors, looked_at) = index::vectors(client, &self.state.root, &blobs).await?;
+            let vectors: HashMap<BlobId, Vec<u8>> = vectors.into_iter().collect();
+            for file in &rest[..looked_at] {
+                // A file that is not pushed is no candidate, whatever is asked.
+                if let Some(payload) = vectors.get(&file.blob).filter(|_| has_text(file)) {
+                    builder.push(number, &TrigramVector::decode(payload)?)?;
+                }
+                number += 1;
+            }
+            rest = &rest[looked_at..];
+        }
+        Ok(Shard::open(builder.finish()?)?)
+    }
+
+    fn confirm(
+        &self,
+        shard: &Shard<Vec<u8>>,
+        content: &Content,
+        query: &Query,
+        filter: Option<&PathFilter>,
+        limit: usize,
+    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+        let handle = content.handle();
+        let files: Vec<SearchFile<'_>> = self
+            .files
+            .iter()
+            .map(|file| {
+                let reason = file.skip.as_deref().and_then(SkipReason::parse);
+                SearchFile {
+                    path: &file.path,
+                    place: Place::of(&file.path, Verdict::stored(reason), None),
+                }
+            })
+            .collect();
+        let limits = SearchLimits {
+            hits: limit,
+            line_bytes: LINE_BYTES,
+            ..SearchLimits::default()
+        };
+        let read = |number: u32| {
+            let mut bytes = Vec::new();
+            match self.files.get(number as usize).and_then(object) {
+                Some(id) => handle.blob(id, MAX_FILE_BYTES, &mut bytes).map(|_| bytes),
+                None => Ok(bytes),
+            }
+        };
+        let never = AtomicBool::new(false);
+        let stop = Stop::when(&never);
+        let answer = search(shard, &files, query, filter, limits, read, &stop);
+        let SearchAnswer { hits, complete } = answer.map_err(failure)?;
+        let found = hits.into_iter().filter_map(|hit| {
+            let file = self.files.get(hit.file as usize)?;
+            Some(self.found(file, hit.line, hit.column, hit.text.text))
+        });
+        Ok((found.collect(), complete))
+    }
+
+    /// Where symbols of that name are defined.
+    ///
+    /// # Errors
+    /// When the index or the clone cannot be read.
+    pub async fn symbols(
+        self,
+        database: &Database,
+        content: Content,
+        name: &str,
+        filter: Option<PathFilter>,
+        limit: usize,
+    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+        let client = database.client().await.map_err(IndexError::from)?;
+        let mut symbols = index::symbols_named(&client, self.state.root.dir, name).await?;
+        drop(client);
+        symbols.retain(|one| {
+            filter
+                .as_ref()
+                .is_none_or(|filter| filter.accepts(&one.path))
+        });
+        let complete = symbols.len() <= limit;
+        symbols.truncate(limit);
+        let showing = move || self.show(&content, symbols);
+        let shown = tokio::task::spawn_blocking(showing).await;
+        let found = shown.map_err(|_panicked| SearchFailure::Ended)??;
+        Ok((found, complete))
+    }
+
+    fn show(
+        &self,
+        content: &Content,
+        symbols: Vec<FileSymbol>,
+    ) -> Result<Vec<Found>, SearchFailure> {
+        let handle = content.handle();
+        let by_path: HashMap<&str, &IndexedFile> = self
+            .files
+            .iter()
+            .map(|file| (file.path.as_str(), file))
+            .collect();
+        let mut found = Vec::with_capacity(symbols.len());
+        let mut bytes = Vec::new();
+        let mut held: Option<ObjectId> = None;
+        for FileSymbol { path, symbol } in symbols {
+            let Some(file) = by_path.get(path.as_str()) else {
+                continue;
+            };
+            let Some(id) = object(file) else { continue };
+            if held != Some(id) {
+                held =
+                    (handle.blob(id, MAX_FILE_BYTES, &mut bytes)? == BlobRead::Whole).then_some(id);
+            }
+            let place = symbol.line_start.saturating_sub(1) as usize;
+            let line = bytes.split(|byte| *byte == b'\n').nth(place);
+            let text = readable(line.unwrap_or_default(), LINE_BYTES);
+            let column = text.find(&symbol.name).unwrap_or_default() as u64 + 1;
+            found.push(self.found(file, u64::from(symbol.line_start), column, text));
+        }
+        Ok(found)
+    }
+
+    fn found(&self, file: &IndexedFile, line: u64, column: u64, text: String) -> Found {
+        Found {
+            reference: self.name.clone(),
+            path: file.path.clone(),
+            line,
+            column,
+            text,
+            blob: file.oid.to_string(),
+        }
+    }
+}
+
+/// Under which names a ref may have been published: a branch, then a tag, then as it was given.
+fn names(repository: &Repository, given: Option<&str>) -> Vec<String> {
+    match given {
+        None => repository.default_branch.iter().cloned().collect(),
+        Some(given) => {
+            let short = given.strip_prefix("refs/heads/").unwrap_or(given);
+            let full = format!("refs/{given}");
+            let tag = format!("refs/tags/{given}");
+            // An id of a commit is published as Git writes it.
+            vec![short.to_owned(), full, tag, given.to_ascii_lowercase()]
+        }
+    }
+}
+
+/// Whether the text is searched: a path may say that a file is none, whatever its bytes are.
+fn has_text(file: &IndexedFile) -> bool {
+    let reason = file.skip.as_deref().and_then(SkipReason::parse);
+    Verdict::stored(reason).no_text().is_none()
+}
+
+fn object(file: &IndexedFile) -> Option<ObjectId> {
+    ObjectId::try_from(file.oid.as_bytes()).ok()
+}
+
+fn failure(error: SearchError<RepoError>) -> SearchFailure {
+    match error {
+        SearchError::Shard(error) => error.into(),
+        SearchError::Read { source, .. } => source.into(),
+        SearchError::UnknownFile(_) | SearchError::Stopped(_) => SearchFailure::Ended,
+    }
+}

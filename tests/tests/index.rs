@@ -1,0 +1,242 @@
+//! The index on real input: what is in a tree is found in the public views, and paid for once.
+
+use leasectl_tests::{Origin, Remote, Stage, assert_fields};
+use serde_json::{Value, json};
+
+/// Runs an index job to its end and answers its result.
+fn index(stage: &Stage, repo: &str, args: &[&str]) -> Value {
+    let enqueue = ["enqueue", "index", repo, "--wait"];
+    let job = stage.json(&[&enqueue[..], args].concat());
+    assert_eq!(job["state"], "completed", "{job}");
+    let result = job["result"].clone();
+    assert_fields(
+        &result,
+        "ref commit blobs_total blobs_indexed blobs_reused files symbols bytes no_op",
+    );
+    result
+}
+
+/// What a view says of a repository and a ref, as text.
+fn view(stage: &Stage, columns: &str, view: &str, repo: &str, reference: &str) -> Vec<String> {
+    let sql = format!(
+        "select concat_ws(' ', {columns}) from leasectl.{view} \
+          where repo_id::text = $1 and ref = $2 order by 1"
+    );
+    let rows = stage.sql().rows(&sql, &[&repo, &reference]);
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+fn small_tree(origin: &Origin) -> String {
+    let manifest = b"[package]\nname = \"app\"\n";
+    origin.commit("main", "Cargo.toml", manifest);
+    origin.commit("main", "src/lib.rs", b"pub mod shape;\npub fn area() {}\n");
+    origin.commit(
+        "main",
+        "src/shape.rs",
+        b"use std::fmt;\nuse crate::area;\n\npub struct Circle {\n    r: u8,\n}\n",
+    );
+    origin.commit("main", "vendor/dep/lib.rs", b"pub fn vendored() {}\n");
+    origin.commit("main", "logo.png", b"\x89PNG\0\0");
+    origin.commit(
+        "main",
+        "bin/tool",
+        b"#!/usr/bin/env python3\ndef go():\n    pass\n",
+    )
+}
+
+#[test]
+fn files_symbols_and_imports_are_in_the_views() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    let head = small_tree(&origin);
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+
+    let result = index(&stage, &repo, &[]);
+
+    let files: usize = origin
+        .git(&["ls-tree", "-r", "--name-only", "main"])
+        .lines()
+        .count();
+    assert_eq!(result["ref"], "main");
+    assert_eq!(result["commit"], head);
+    assert_eq!(result["files"], files, "{result}");
+    assert_eq!(
+        (&result["blobs_reused"], &result["no_op"]),
+        (&json!(0), &json!(false))
+    );
+    let seen = view(
+        &stage,
+        "path, coalesce(language, '-'), bytes, coalesce(lines::text, '-')",
+        "index_files",
+        &repo,
+        "main",
+    );
+    for line in [
+        "Cargo.toml - 23 2",
+        "bin/tool python 42 3",
+        "logo.png - 6 -",
+        "src/lib.rs rust 32 2",
+        "vendor/dep/lib.rs rust 21 1",
+    ] {
+        assert!(
+            seen.contains(&line.to_owned()),
+            "{line} is not in {seen:#?}"
+        );
+    }
+    let symbols = view(
+        &stage,
+        "path, name, kind, line_start, line_end",
+        "index_symbols",
+        &repo,
+        "main",
+    );
+    assert_eq!(
+        symbols,
+        [
+            "bin/tool go function 2 3",
+            "src/lib.rs area function 2 2",
+            "src/shape.rs Circle struct 4 6",
+        ]
+    );
+    let imports = view(
+        &stage,
+        "path, target, coalesce(resolved_path, '-'), line",
+        "index_imports",
+        &repo,
+        "main",
+    );
+    for line in [
+        "src/lib.rs shape src/shape.rs 1",
+        "src/shape.rs std::fmt - 1",
+    ] {
+        assert!(
+            imports.contains(&line.to_owned()),
+            "{line} is not in {imports:#?}"
+        );
+    }
+}
+
+#[test]
+fn text_and_symbols_are_found_where_they_are() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    small_tree(&origin);
+    let repo = stage.register(&remote.url("acme/app"));
+    stage.run(&["search", &repo, "area"]).expect_code(3);
+    let worker = stage.worker().start();
+    index(&stage, &repo, &[]);
+    drop(worker);
+    // Another container: it has neither the clone nor a shard.
+    std::fs::remove_dir_all(stage.clone_dir(&repo)).unwrap();
+    let found = |args: &[&str]| -> Vec<String> {
+        let answer = stage.json(&[&["search", repo.as_str()], args].concat());
+        assert_eq!(answer["complete"], true, "{answer}");
+        let items = answer["items"].as_array().unwrap();
+        let shown = items.iter().map(|hit| {
+            assert_fields(hit, "ref path line column text blob");
+            let at = |name: &str| hit[name].to_string().replace('"', "");
+            format!(
+                "{}:{}:{}:{}",
+                at("path"),
+                at("line"),
+                at("column"),
+                at("text")
+            )
+        });
+        shown.collect()
+    };
+    let area = [
+        "src/lib.rs:2:8:pub fn area() {}",
+        "src/shape.rs:2:12:use crate::area;",
+    ];
+    assert_eq!(found(&["area"]), area);
+    assert_eq!(found(&["AREA", "-i"]), area);
+    let line = ["src/shape.rs:2:1:use crate::area;"];
+    assert_eq!(found(&["^use .*area", "--regex"]), line);
+    assert_eq!(found(&["area", "--path", "src/lib.rs"]), area[..1]);
+    assert_eq!(
+        found(&["Circle", "--symbol"]),
+        ["src/shape.rs:4:12:pub struct Circle {"]
+    );
+    for text in ["PNG", "PN"] {
+        assert!(found(&[text]).is_empty(), "a binary file was searched");
+    }
+    let lines = stage.run(&["search", &repo, "area"]).ok().line();
+    let first = lines.lines().next();
+    assert_eq!(first, Some("src/lib.rs:2:pub fn area() {}"));
+    for wrong in [
+        &["(", "--regex"][..],
+        &["a", "--path", "../x"],
+        &["a", "--ref", "--x"],
+    ] {
+        let args = [&["search", repo.as_str()], wrong].concat();
+        stage.run(&args).expect_code(2);
+    }
+}
+
+#[test]
+fn a_branch_a_fork_and_a_new_container_pay_only_for_what_is_new() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    small_tree(&origin);
+    let repo = stage.register(&remote.url("acme/app"));
+    let mut worker = stage.worker().start();
+    let first = index(&stage, &repo, &[]);
+    let total = first["blobs_total"].as_u64().unwrap();
+
+    let again = index(&stage, &repo, &[]);
+    assert_eq!(
+        (&again["no_op"], &again["blobs_indexed"]),
+        (&json!(true), &json!(0))
+    );
+    let main = origin.find("main").unwrap();
+    origin.set_ref("refs/heads/same", &main);
+    let same = index(&stage, &repo, &["--arg", "ref=same"]);
+    assert_eq!(
+        (&same["no_op"], &same["ref"]),
+        (&json!(true), &json!("same"))
+    );
+
+    // The container is replaced: its disk is gone.
+    worker.terminate();
+    worker.wait();
+    std::fs::remove_dir_all(stage.clone_dir(&repo)).unwrap();
+    origin.commit("topic", "src/more.rs", b"pub fn more() {}\n");
+    let _worker = stage.worker().start();
+    let topic = index(&stage, &repo, &["--arg", "ref=topic"]);
+    assert_eq!(topic["blobs_indexed"], 1, "{topic}");
+    let fork = remote.repository("acme/fork");
+    fork.git(&[
+        "fetch",
+        "-q",
+        remote.folder("acme/app").to_str().unwrap(),
+        "+main:main",
+    ]);
+    let fork = stage.register(&remote.url("acme/fork"));
+    let forked = index(&stage, &fork, &[]);
+    assert_eq!(
+        (&forked["blobs_indexed"], &forked["blobs_total"]),
+        (&json!(0), &json!(total))
+    );
+}
+
+#[test]
+fn a_ref_that_nobody_has_ends_the_job_and_shows_nothing() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let _origin = remote.repository("acme/app");
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+    let run = stage.run(&[
+        "enqueue", "index", &repo, "--arg", "ref=nope", "--wait", "--json",
+    ]);
+    let job = run.expect_code(5).json();
+    assert_eq!(job["last_error"]["code"], "ref_not_found", "{job}");
+    assert!(view(&stage, "path", "index_files", &repo, "nope").is_empty());
+    let run = stage.run(&["enqueue", "index", &repo, "--arg", "ref=--upload-pack=x"]);
+    run.expect_code(2);
+}
