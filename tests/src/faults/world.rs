@@ -83,7 +83,10 @@ impl World {
             .with("full_page_writes", "on")
             .with("max_connections", "300")
             .with("max_wal_size", "128MB")
-            .with("track_commit_timestamp", "on");
+            .with("track_commit_timestamp", "on")
+            // A connection whose way fell silent before it said who it is must not hold up a restart for a
+            // minute: the way opens again only after it.
+            .with("authentication_timeout", "2s");
         let server = ScratchServer::start(settings).unwrap_or_else(|error| panic!("{error}"));
         let stage = Stage::on(server);
         let database = stage.database_url().rsplit('/').next().expect("a database");

@@ -59,6 +59,38 @@ async fn only_progress_moves_the_expiry() {
 }
 
 #[tokio::test]
+async fn a_lease_whose_row_somebody_has_locked_is_still_held_and_a_lost_one_is_not() {
+    let fixture = Fixture::new().await;
+    let me = owner("me");
+    let mut keys = Vec::new();
+    for name in ["a", "b"] {
+        let repo = fixture.repository(name).await;
+        fixture.enqueue(repo, &FETCH, "").await;
+        keys.push(fixture.claim_one(&me, Lane::Fetch).await);
+    }
+    let lost = keys.pop().unwrap();
+    let lost_key = lost.key();
+    fixture.settle(lost.release()).await;
+    let held = keys.pop().unwrap().key();
+
+    let mut somebody = fixture.client().await;
+    let lock = somebody.transaction().await.unwrap();
+    let sql = "select from leasectl.job where id = $1 for update";
+    lock.execute(sql, &[&held.job_id.as_uuid()]).await.unwrap();
+    let beats = [beat(held, false), beat(lost_key, false)];
+    assert!(send(&fixture, &me, &beats).await.is_empty());
+    let client = fixture.client().await;
+    let missing = [held, lost_key];
+    let still = lease::still_held(&client, &me, &missing).await.unwrap();
+    assert_eq!(still, [held]);
+
+    lock.rollback().await.unwrap();
+    let replies = send(&fixture, &me, &beats).await;
+    let renewed: Vec<LeaseKey> = replies.iter().map(|reply| reply.key).collect();
+    assert_eq!(renewed, [held]);
+}
+
+#[tokio::test]
 async fn a_lost_lease_does_not_come_back() {
     let fixture = Fixture::new().await;
     let me = owner("me");
