@@ -18,7 +18,8 @@ with asked as materialized (
          with ordinality as i (repo_id, kind, lane, args, priority, at, delay, ord)
     left join leasectl.repository r on r.id = i.repo_id
 ), input as materialized (
-  select a.*, equal.id as equal_id, equal.state as equal_state
+  select a.*, equal.id as equal_id, equal.state as equal_state,
+         case when equal.id is null then leasectl.uuid_v7() end as fresh_id
     from asked a
     left join lateral (
       select e.id, e.state from leasectl.job e
@@ -27,7 +28,7 @@ with asked as materialized (
        limit 1) equal on true
    order by a.ord
 ), fresh as materialized (
-  select leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, i.*,
+  select i.fresh_id as id, nextval('leasectl.job_seq') as seq, i.*,
          i.lane <> 'stack' and i.not_before is not null and i.not_before > now() as delayed
     from input i
    where i.equal_id is null
@@ -58,8 +59,14 @@ with asked as materialized (
   on conflict do nothing
   returning id, state
 )
-select i.ord, i.known, i.equal_id is not null as deduplicated,
-       coalesce(i.equal_id, fresh.id) as id, coalesce(i.equal_state, inserted.state) as state
+select i.ord, i.known, true as deduplicated, i.equal_id as id, i.equal_state as state
   from input i
-  left join fresh on fresh.ord = i.ord
-  left join inserted on inserted.id = fresh.id
+ where i.equal_id is not null
+union all
+-- Grouped, not joined: a plan that is kept takes each of these for a few rows, and a join of the thousand
+-- that were asked for with the thousand that were inserted becomes a loop over the product.
+select max(e.ord), bool_or(e.known), false, e.id, max(e.state)
+  from (select i.ord, i.known, i.fresh_id as id, null as state from input i where i.equal_id is null
+        union all
+        select null, null, n.id, n.state from inserted n) e
+ group by e.id

@@ -116,3 +116,50 @@ async fn no_statement_is_planned_again_for_each_call() {
     let row = client.query_one(planned, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
 }
+
+/// Pairs of rows that a plan compares in vain, wherever in it.
+fn pairs_in_vain(plan: &serde_json::Value) -> f64 {
+    let own = plan["Rows Removed by Join Filter"].as_f64().unwrap_or(0.0);
+    let loops = plan["Actual Loops"].as_f64().unwrap_or(1.0);
+    let below = plan["Plans"].as_array().into_iter().flatten();
+    own * loops + below.map(pairs_in_vain).sum::<f64>()
+}
+
+/// What a kept plan does with a batch of a thousand jobs in lanes of their own.
+async fn enqueue_a_thousand(fixture: &Fixture, statement: &str) -> serde_json::Value {
+    let client = fixture.client().await;
+    let prepare = format!(
+        "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+         prepare batch (uuid[], text[], text[], jsonb[], smallint[], timestamptz[], float8[]) as {statement}"
+    );
+    client.batch_execute(&prepare).await.unwrap();
+    let ids = "select array_agg(id) from (select id from leasectl.repository limit 1000) r";
+    let ids: Vec<Uuid> = client.query_one(ids, &[]).await.unwrap().get(0);
+    let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+    let execute = format!(
+        "explain (analyze, format json) execute batch ('{{{}}}', array_fill('t_index'::text, '{{1000}}'), \
+         array_fill('index'::text, '{{1000}}'), array_fill('{{}}'::jsonb, '{{1000}}'), \
+         array_fill(0::smallint, '{{1000}}'), array_fill(null::timestamptz, '{{1000}}'), \
+         array_fill(null::float8, '{{1000}}'))",
+        ids.join(",")
+    );
+    let explained = client.query_one(&execute, &[]).await.unwrap();
+    explained.get::<_, serde_json::Value>(0)[0]["Plan"].clone()
+}
+
+#[tokio::test]
+async fn a_large_batch_is_never_compared_with_itself_row_by_row() {
+    for statement in [
+        include_str!("../../src/job/enqueue.sql"),
+        include_str!("../../src/job/enqueue_merge.sql"),
+    ] {
+        let fixture = Fixture::new().await;
+        fixture.client().await.batch_execute(FILL).await.unwrap();
+        let plan = enqueue_a_thousand(&fixture, statement).await;
+        let pairs = pairs_in_vain(&plan);
+        assert!(
+            pairs < 10_000.0,
+            "{pairs} pairs of rows for a thousand jobs:\n{statement}"
+        );
+    }
+}
