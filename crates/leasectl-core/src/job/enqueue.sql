@@ -10,13 +10,14 @@
 -- lane, or is more urgent than the lane's ready job; then all are undone, and enqueue_merge.sql takes
 -- it from there.
 -- `known` is false for an unknown repository.
+-- Whatever is looked up by its key is looked up alone, with a limit or as a scalar: a plan that was made while
+-- the table was empty, and is kept, would otherwise read the whole index for each job of a burst.
 with asked as materialized (
   select i.ord, i.repo_id, i.kind, i.lane, i.args, leasectl.dedup_key(i.args) as dedup_key, i.priority,
          coalesce(i.at, now() + i.delay * interval '1 second') as not_before,
-         r.id is not null as known
+         (select r.id from leasectl.repository r where r.id = i.repo_id) is not null as known
     from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::timestamptz[], $7::float8[])
          with ordinality as i (repo_id, kind, lane, args, priority, at, delay, ord)
-    left join leasectl.repository r on r.id = i.repo_id
 ), input as materialized (
   select a.*, equal.id as equal_id, equal.state as equal_state,
          case when equal.id is null then leasectl.uuid_v7() end as fresh_id
@@ -41,7 +42,8 @@ with asked as materialized (
     left join lateral (
       select h.rank, h.state from leasectl.job h
        where h.repo_id = f.repo_id and h.lane = f.lane
-         and (h.state in ('ready', 'running') or (h.lane = 'stack' and h.state = 'scheduled'))) held on true
+         and (h.state in ('ready', 'running') or (h.lane = 'stack' and h.state = 'scheduled'))
+       limit 1) held on true
 ), inserted as (
   insert into leasectl.job (id, seq, repo_id, kind, lane, args, dedup_key, priority, not_before, state)
   select p.id, p.seq, p.repo_id, p.kind, p.lane, p.args, p.dedup_key, p.priority, p.not_before,

@@ -8,10 +8,9 @@
 with input as materialized (
   select i.ord, i.repo_id, i.kind, i.lane, i.args, leasectl.dedup_key(i.args) as dedup_key, i.priority,
          coalesce(i.at, now() + i.delay * interval '1 second') as not_before,
-         r.id is not null as known
+         (select r.id from leasectl.repository r where r.id = i.repo_id) is not null as known
     from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::smallint[], $6::timestamptz[], $7::float8[])
          with ordinality as i (repo_id, kind, lane, args, priority, at, delay, ord)
-    left join leasectl.repository r on r.id = i.repo_id
 ), wanted as materialized (
   -- Equal jobs of the batch are one job.
   select leasectl.uuid_v7() as id, nextval('leasectl.job_seq') as seq, once.*
