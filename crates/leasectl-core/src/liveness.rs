@@ -82,11 +82,11 @@ impl DeathGrace {
         self.0
     }
 
-    /// How long a worker that notices the loss of its lock has to hold it again: 100 ms less, for the
-    /// notice and for stopping.
+    /// How long a worker that notices the loss of its lock has to hold it again: 120 ms less, 100 for
+    /// stopping and 20 for the notice, so that it has stopped in time counted from the loss itself.
     #[must_use]
     pub fn to_hold_again(self) -> Duration {
-        self.0 - Duration::from_millis(100)
+        self.0 - Duration::from_millis(120)
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
         let ms = Duration::from_millis;
         assert!(DeathGrace::new(ms(199)).is_err());
         assert!(DeathGrace::new(ms(3_600_001)).is_err());
-        assert_eq!(DeathGrace::new(ms(200)).unwrap().to_hold_again(), ms(100));
-        assert_eq!(DeathGrace::default().to_hold_again(), ms(200));
+        assert_eq!(DeathGrace::new(ms(200)).unwrap().to_hold_again(), ms(80));
+        assert_eq!(DeathGrace::default().to_hold_again(), ms(180));
     }
 }

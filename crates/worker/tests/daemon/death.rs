@@ -370,7 +370,7 @@ async fn cut_off(by: Line) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_connections_break_stops_its_handlers_when_its_grace_ends() {
     let went_on = cut_off(Line::Cut).await;
-    assert!(went_on >= Duration::from_millis(200), "{went_on:?}");
+    assert!(went_on >= Duration::from_millis(180), "{went_on:?}");
     // The deadline, ten milliseconds, and the scheduling of a busy test machine.
     assert!(went_on <= Duration::from_millis(350), "{went_on:?}");
 }
