@@ -3,15 +3,17 @@
 -- of the statement's snapshot and the locks are read after it: a row that says "session" was written
 -- while the lock was held, so a lock that is absent here was lost.
 -- Who was judged dead stays in view for a minute: a claim of its last moment may commit late.
--- Locks: none. Index: none, the workers are few. One row always: whether the server runs long enough
+-- Each lock is asked for by itself: to read them all visits every backend that there may be.
+-- Locks: absent ones, shared, until the statement ends: a worker that would hold its lock again in this moment
+-- takes another key. Index: none, the workers are few. One row always: whether the server runs long enough
 -- to judge, how many watched workers are older than the asking one, and the absent ones, as arrays.
 with watched as materialized (
-  select w.owner, w.liveness_key, w.death_grace, w.died_at is not null as judged
+  select w.owner, w.liveness_key, w.death_grace, w.died_at is not null as judged,
+         -- Its own lock would be given to the asking session once more.
+         w.liveness_key <> $1::integer and not leasectl.liveness_lock_is_held(w.liveness_key) as absent
     from leasectl.worker w
    where w.liveness = 'session' and w.liveness_server = pg_postmaster_start_time()
      and (w.died_at is null or w.died_at > now() - interval '1 minute')
-), held as materialized (
-  select l.key from leasectl.liveness_locks() l where exists (select from watched)
 )
 select pg_backend_pid() as pid,
        leasectl.server_is_settled() as settled,
@@ -21,4 +23,4 @@ select pg_backend_pid() as pid,
        coalesce(array_agg(extract(epoch from a.death_grace)::float8), '{}') as graces,
        coalesce(array_agg(a.judged), '{}') as judged
   from watched a
- where a.liveness_key not in (select key from held)
+ where a.absent
