@@ -15,6 +15,8 @@ pub(crate) struct Hints {
     dead: PerLane<AtomicBool>,
     /// Ready jobs were seen by somebody who began at the head of the queue.
     seen: AtomicBool,
+    /// Wakeups are listened for.
+    listening: AtomicBool,
     given: Notify,
 }
 
@@ -25,6 +27,7 @@ impl Hints {
             lanes: PerLane::from_fn(|_| AtomicBool::new(false)),
             dead: PerLane::from_fn(|_| AtomicBool::new(false)),
             seen: AtomicBool::new(false),
+            listening: AtomicBool::new(false),
             given: Notify::new(),
         }
     }
@@ -56,6 +59,16 @@ impl Hints {
             self.lanes[lane].store(true, Ordering::Release);
         }
         self.given.notify_one();
+    }
+
+    /// Says whether wakeups are listened for from now on.
+    pub(crate) fn listens(&self, listening: bool) {
+        self.listening.store(listening, Ordering::Release);
+    }
+
+    /// Whether wakeups are listened for.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
     }
 
     /// Whether ready jobs were seen since the last call.

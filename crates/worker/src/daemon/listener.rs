@@ -25,9 +25,11 @@ pub(crate) async fn listen(shared: Arc<Shared>, url: DatabaseUrl) {
             Ok(mut listener) => {
                 backoff.reset();
                 shared.hints.give(Lane::ALL);
+                shared.hints.listens(true);
                 while let Some(wakeup) = listener.recv().await {
                     take(&shared, wakeup);
                 }
+                shared.hints.listens(false);
                 tracing::debug!("the wakeup connection ended; polling until it is back");
             }
             Err(error) => tracing::debug!(error = chain(&error), "cannot listen; polling"),

@@ -19,7 +19,26 @@ pub(crate) async fn look_out(shared: Arc<Shared>, to_sweep: Arc<Notify>) {
         let looked = look(&shared).await.map(|outlook| {
             tell(&shared, &to_sweep, outlook);
         });
+        let is_answered = looked.is_ok();
         tokio::time::sleep(outage.pause(looked, poll_interval)).await;
+        let skipped = polls_to_skip(shared.liveness.older(), shared.hints.is_listening());
+        if is_answered && skipped > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(skipped * poll_interval) => {}
+                () = shared.registry.until(true) => {}
+            }
+        }
+    }
+}
+
+/// How many polls a worker that holds no lease leaves to others: none while wakeups do not reach it, none
+/// of the twenty oldest. Should all of these be full, what no wakeup told is found two polls later.
+fn polls_to_skip(older: usize, is_listening: bool) -> u32 {
+    match older / 20 {
+        _ if !is_listening => 0,
+        0 => 0,
+        1 => 1,
+        _ => 2,
     }
 }
 
@@ -44,4 +63,21 @@ fn tell(shared: &Shared, to_sweep: &Notify, outlook: Outlook) {
         shared.hints.give_dead(over);
     }
     shared.hints.give_seen(outlook.ready);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_twenty_oldest_and_whoever_hears_no_wakeups_look_at_every_poll() {
+        assert_eq!(polls_to_skip(19, true), 0);
+        assert_eq!(polls_to_skip(99, false), 0);
+    }
+
+    #[test]
+    fn the_others_look_at_every_third_poll_at_least() {
+        assert_eq!(polls_to_skip(20, true), 1);
+        assert!((20..1_000).all(|older| polls_to_skip(older, true) <= 2));
+    }
 }

@@ -13,7 +13,7 @@ use leasectl_core::database::Database;
 use leasectl_core::ids::JobId;
 use leasectl_core::lease::{Lease, LeaseKey, Settlement};
 use leasectl_core::time::BootInstant;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{JobContext, ServedKind};
@@ -145,7 +145,8 @@ impl RunningJob {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     jobs: Mutex<HashMap<LeaseKey, Arc<RunningJob>>>,
-    emptied: Notify,
+    /// Whether there are any; changed under the lock.
+    busy: watch::Sender<bool>,
 }
 
 impl Registry {
@@ -153,6 +154,7 @@ impl Registry {
     pub(crate) fn insert(&self, started: &[Arc<RunningJob>]) {
         let mut jobs = locked(&self.jobs);
         jobs.extend(started.iter().map(|job| (job.key, Arc::clone(job))));
+        self.tell_busy(!jobs.is_empty());
     }
 
     /// Forgets jobs whose leases are over.
@@ -161,20 +163,23 @@ impl Registry {
         for key in ended {
             jobs.remove(key);
         }
-        if jobs.is_empty() {
-            self.emptied.notify_waiters();
-        }
+        self.tell_busy(!jobs.is_empty());
     }
 
-    /// Waits until no lease is held.
-    pub(crate) async fn emptied(&self) {
-        loop {
-            let emptied = self.emptied.notified();
-            if locked(&self.jobs).is_empty() {
-                return;
-            }
-            emptied.await;
-        }
+    /// Whether any lease is held.
+    pub(crate) fn is_busy(&self) -> bool {
+        *self.busy.borrow()
+    }
+
+    /// Waits until a lease is held, or until none is.
+    pub(crate) async fn until(&self, busy: bool) {
+        // The sender lives in `self`, so waiting cannot fail while this borrow lasts.
+        let _ = self.busy.subscribe().wait_for(|is| *is == busy).await;
+    }
+
+    fn tell_busy(&self, busy: bool) {
+        self.busy
+            .send_if_modified(|is| std::mem::replace(is, busy) != busy);
     }
 
     /// Every job, in no order.

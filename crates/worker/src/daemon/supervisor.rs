@@ -310,7 +310,7 @@ impl Supervisor {
                 drop(settlements.send(released).await);
             }
             // Every attempt that ended handed its settlement to the channel before.
-            shared.registry.emptied().await;
+            shared.registry.until(false).await;
         };
         if timeout_at(deadline, hand_back).await.is_err() {
             tracing::warn!("not every lease could be handed back in time");

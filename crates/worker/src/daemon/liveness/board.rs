@@ -1,5 +1,7 @@
 //! What the loops of one worker know of its liveness lock.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use leasectl_core::liveness::{DeathGrace, LivenessKey};
 use leasectl_core::time::BootInstant;
 use leasectl_core::worker::{Liveness, LockClaim};
@@ -18,6 +20,8 @@ pub(crate) struct LivenessBoard {
     state: watch::Sender<State>,
     /// The worker's row says something else than it should.
     row_is_old: Notify,
+    /// How many of the watched workers are older, when that was last looked at.
+    older: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,7 @@ impl LivenessBoard {
             grace,
             state: watch::Sender::new(state),
             row_is_old: Notify::new(),
+            older: AtomicUsize::new(0),
         }
     }
 
@@ -91,6 +96,20 @@ impl LivenessBoard {
     /// Waits until the row should be written again.
     pub(crate) async fn row_is_old(&self) {
         self.row_is_old.notified().await;
+    }
+
+    /// How many live workers are known to be older; none while this one's own lock is not held.
+    pub(crate) fn older(&self) -> usize {
+        if self.phase() == Phase::Held {
+            self.older.load(Ordering::Relaxed)
+        } else {
+            0
+        }
+    }
+
+    /// So many of the watched workers are older.
+    pub(super) fn saw_older(&self, older: usize) {
+        self.older.store(older, Ordering::Relaxed);
     }
 
     /// How often handlers were stopped until now.

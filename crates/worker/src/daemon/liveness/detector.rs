@@ -4,6 +4,7 @@
 //! The five oldest workers ping more often than the others, and each of their pings tries for the
 //! detector's lock, so that few workers replace a dead detector as fast as many do. The more workers are
 //! older, the fewer of a worker's pings try: all of them together stay cheap, and whoever is left follows.
+//! A worker that holds no lease has nothing to stop, and pings less often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ const SENIORS: usize = 5;
 /// How often a worker that does not detect does what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pace {
-    /// Time between two pings: a third of the silence that counts as cut off, or less.
+    /// Time between two pings: a third of the silence that counts as cut off, or less, while anything runs.
     ping: Duration,
     /// One of so many pings tries for the detector's lock.
     pings_per_try: usize,
@@ -32,20 +33,24 @@ struct Pace {
     look_around: Duration,
 }
 
-/// The pace of a worker that so many others are older than.
-fn pace(older: usize) -> Pace {
+/// How much rarer the pings of a worker are that holds no lease.
+const IDLE: u32 = 3;
+
+/// The pace of a worker that so many others are older than, and that holds a lease or none.
+fn pace(older: usize, busy: bool) -> Pace {
     if older < SENIORS {
-        Pace {
+        return Pace {
             ping: Duration::from_millis(250),
             pings_per_try: 1,
             look_around: Duration::from_secs(1),
-        }
-    } else {
-        Pace {
-            ping: Duration::from_secs(1),
-            pings_per_try: (older / SENIORS + 1).min(10),
-            look_around: Duration::from_secs(10),
-        }
+        };
+    }
+    let rarer = if busy { 1 } else { IDLE };
+    let seconds_per_try = (older / SENIORS + 1).min(10);
+    Pace {
+        ping: rarer * Duration::from_secs(1),
+        pings_per_try: (seconds_per_try / rarer as usize).max(1),
+        look_around: Duration::from_secs(10),
     }
 }
 
@@ -60,7 +65,9 @@ pub(super) struct Detector {
     /// Pings since the last one that tried for the detector's lock.
     pings: usize,
     sightings: Sightings,
-    next_beat: BootInstant,
+    last_beat: BootInstant,
+    /// When the detector looks for the dead again.
+    next_look: BootInstant,
     next_look_around: BootInstant,
     is_refused: bool,
 }
@@ -76,15 +83,20 @@ impl Detector {
             older: 0,
             pings: 0,
             sightings: Sightings::default(),
-            next_beat: now,
+            last_beat: now,
+            next_look: now,
             next_look_around: now,
             is_refused: false,
         }
     }
 
-    /// When to beat next.
-    pub(super) fn next_beat(&self) -> BootInstant {
-        self.next_beat
+    /// When to beat next, while this worker holds a lease or none.
+    pub(super) fn next_beat(&self, busy: bool) -> BootInstant {
+        if self.detects {
+            self.next_look
+        } else {
+            self.last_beat + pace(self.older, busy).ping
+        }
     }
 
     /// One round trip: a ping, or a look for the dead.
@@ -93,21 +105,17 @@ impl Detector {
         session: &mut LivenessSession,
     ) -> Result<(), LivenessError> {
         let now = BootInstant::now();
-        self.next_beat = now
-            + if self.detects {
-                SIGHTING_INTERVAL
-            } else {
-                pace(self.older).ping
-            };
+        self.last_beat = now;
+        self.next_look = now + SIGHTING_INTERVAL;
         if !self.detects {
             // The first thing a session does is to see who is there: only those it misses soon.
             if now >= self.next_look_around {
                 let seen = self.look(session).await?;
                 drop(seen);
-                self.next_look_around = now + pace(self.older).look_around;
+                self.next_look_around = now + self.pace().look_around;
             }
             self.pings += 1;
-            if self.pings < pace(self.older).pings_per_try {
+            if self.pings < self.pace().pings_per_try {
                 session.answers().await?;
             } else {
                 self.pings = 0;
@@ -124,8 +132,12 @@ impl Detector {
             self.judge(session, &absent).await?;
         }
         self.is_refused = false;
-        self.next_beat = self.sightings.next_look();
+        self.next_look = self.sightings.next_look();
         Ok(())
+    }
+
+    fn pace(&self) -> Pace {
+        pace(self.older, self.shared.registry.is_busy())
     }
 
     /// The server refused a statement of this session: said once until one is accepted.
@@ -143,6 +155,7 @@ impl Detector {
         let sent = BootInstant::now();
         let sighting: Sighting = session.sight(self.key).await?;
         self.older = sighting.older;
+        self.shared.liveness.saw_older(sighting.older);
         Ok(self.sightings.saw(sent, BootInstant::now(), &sighting))
     }
 
@@ -187,34 +200,43 @@ mod tests {
 
     #[test]
     fn the_five_oldest_try_for_the_detectors_lock_four_times_a_second() {
-        for older in 0..5 {
-            let pace = pace(older);
+        for (older, busy) in (0..5).flat_map(|older| [(older, true), (older, false)]) {
+            let pace = pace(older, busy);
             assert_eq!(pace.pings_per_try, 1, "{older} older ones");
             assert_eq!(pace.ping, Duration::from_millis(250), "{older} older ones");
         }
     }
 
     #[test]
-    fn whoever_is_left_tries_within_ten_seconds_and_pings_within_a_third_of_the_silence() {
+    fn whoever_is_left_tries_within_ten_seconds() {
         for older in [5, 9, 10, 99, usize::MAX] {
-            let pace = pace(older);
-            assert!(pace.pings_per_try > 1, "{older} older ones");
-            let between_tries = pace.ping * u32::try_from(pace.pings_per_try).unwrap();
-            assert!(
-                between_tries <= Duration::from_secs(10),
-                "{older} older ones"
-            );
-            assert!(pace.ping <= super::super::phase::SILENCE / 3);
+            for busy in [true, false] {
+                let pace = pace(older, busy);
+                let between_tries = pace.ping * u32::try_from(pace.pings_per_try).unwrap();
+                assert!(
+                    between_tries <= Duration::from_secs(10),
+                    "{older} older ones, busy: {busy}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn who_holds_a_lease_pings_within_a_third_of_the_silence() {
+        for older in [0, 4, 5, 9, 99, usize::MAX] {
+            assert!(pace(older, true).ping <= super::super::phase::SILENCE / 3);
         }
     }
 
     #[test]
     fn a_hundred_workers_try_less_often_than_one_try_each_in_two_seconds() {
-        let tries_per_second = |older| {
-            let pace = pace(older);
-            1.0 / (pace.ping.as_secs_f64() * pace.pings_per_try as f64)
-        };
-        let all: f64 = (0..100).map(tries_per_second).sum();
-        assert!(all < 50.0, "{all} tries per second");
+        for busy in [true, false] {
+            let tries_per_second = |older| {
+                let pace = pace(older, busy);
+                1.0 / (pace.ping.as_secs_f64() * pace.pings_per_try as f64)
+            };
+            let all: f64 = (0..100).map(tries_per_second).sum();
+            assert!(all < 50.0, "{all} tries per second");
+        }
     }
 }

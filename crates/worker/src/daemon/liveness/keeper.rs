@@ -160,19 +160,33 @@ impl Keeper {
                     };
                 }
             }
-            let next_beat = detector.next_beat();
             tokio::select! {
-                () = sleep(next_beat.since(BootInstant::now())) => {}
+                () = self.rest(&detector, &mut heard) => {}
                 end = session.ended() => return Loss {
                     noticed: BootInstant::now(),
                     is_announced: end.is_announced,
                     silent_since: None,
                 },
             }
-            if next_beat.elapsed() > FROZEN {
-                // A process that was stopped has not listened: silence counts from now.
-                heard = BootInstant::now();
+        }
+    }
+
+    /// Waits until the next beat is due.
+    async fn rest(&self, detector: &Detector, heard: &mut BootInstant) {
+        let registry = &self.shared.registry;
+        if !registry.is_busy() {
+            tokio::select! {
+                () = sleep(detector.next_beat(false).since(BootInstant::now())) => {}
+                () = registry.until(true) => {}
             }
+            // Nothing ran that silence could have stopped: it counts from now.
+            *heard = BootInstant::now();
+        }
+        let next_beat = detector.next_beat(registry.is_busy());
+        sleep(next_beat.since(BootInstant::now())).await;
+        if next_beat.elapsed() > FROZEN {
+            // A process that was stopped has not listened: silence counts from now.
+            *heard = BootInstant::now();
         }
     }
 
