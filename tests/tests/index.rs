@@ -45,6 +45,29 @@ fn small_tree(origin: &Origin) -> String {
 }
 
 #[test]
+fn the_same_directory_may_stand_at_several_depths() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    for place in ["same", "a/same", "a/b/c/same", "z/same/same"] {
+        origin.commit("main", &format!("{place}/x.rs"), b"pub fn twice() {}\n");
+    }
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+    index(&stage, &repo, &[]);
+    let paths = view(&stage, "path", "index_symbols", &repo, "main");
+    assert_eq!(
+        paths,
+        [
+            "a/b/c/same/x.rs",
+            "a/same/x.rs",
+            "same/x.rs",
+            "z/same/same/x.rs"
+        ]
+    );
+}
+
+#[test]
 fn files_symbols_and_imports_are_in_the_views() {
     let stage = Stage::new();
     let remote = Remote::start();

@@ -10,6 +10,7 @@ mod links;
 mod run;
 mod store;
 mod walk;
+mod waves;
 
 use async_trait::async_trait;
 use leasectl_core::database::Client;

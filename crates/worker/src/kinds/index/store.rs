@@ -15,6 +15,7 @@ use super::extract::{Extraction, Task};
 use super::facts::{ByPath, Facts};
 use super::run::{Failure, Run, ask};
 use super::walk::{DirKey, UnknownDir, Walk, object};
+use super::waves::waves;
 
 /// Blobs of one question.
 const ASKED: usize = 5_000;
@@ -186,8 +187,8 @@ impl Run<'_> {
         let fence = self.fence();
         let treatments = self.treatments(&levels, blobs).await?;
         let mut dirs = known;
-        for level in levels.into_iter().rev() {
-            let new = level
+        for wave in waves(levels) {
+            let new = wave
                 .into_iter()
                 .map(|dir| new_dir(dir, blobs, &treatments, &dirs))
                 .collect::<Option<Vec<NewDir>>>()
