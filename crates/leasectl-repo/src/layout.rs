@@ -5,6 +5,7 @@
 //!                       /use         held (shared) while somebody reads the clone
 //!                       /clone.git   the bare mirror, with its stamp inside
 //!                       /worktrees   checked-out commits
+//!                       /derived     files that callers make from the clone and can make again
 //!                       /failure     how the last attempt to clone ended, for those who waited
 //!                       /new-…       a clone or worktree in the making
 //!                       /old-…       something that is being deleted

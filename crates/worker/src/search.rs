@@ -1,19 +1,21 @@
 //! Answers from the index: a shard of one tree is assembled from what is stored, and what it proposes is
 //! confirmed in the bytes of the clone.
 //!
-//! **Invariant.** Answers come from the ref's own tree: nothing else that the index holds is looked at. A
-//! shard is made anew for each search, in memory: there is none on the disk that could be lost or rot.
+//! **Invariant.** Answers come from the ref's own tree: nothing else that the index holds is looked at. The
+//! shard on the disk is a cache: it is checked when it is opened, and one that is lost or rotten is made anew.
+
+mod shards;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
-use leasectl_core::database::{Client, Database};
-use leasectl_core::index::{self, BlobId, FileSymbol, IndexError, IndexedFile, RefState};
+use leasectl_core::database::Database;
+use leasectl_core::index::{self, FileSymbol, IndexError, IndexedFile, RefState};
 use leasectl_core::repository::Repository;
 use leasectl_index::{
     MAX_FILE_BYTES, PathFilter, Place, Query, SearchAnswer, SearchError, SearchFile, SearchLimits,
-    Shard, ShardBuilder, ShardBuilderError, ShardError, SkipReason, Stop, TrigramVector,
-    TrigramVectorError, Verdict, readable, search,
+    Shard, ShardBuilderError, ShardError, SkipReason, Stop, TrigramVectorError, Verdict, readable,
+    search,
 };
 use leasectl_repo::{BlobRead, Content, ObjectId, RepoError};
 use serde::Serialize;
@@ -62,11 +64,20 @@ pub enum SearchFailure {
     Ended,
 }
 
+/// An indexed tree that is ready to be searched, again and again.
+#[derive(Debug)]
+pub struct Searcher {
+    tree: IndexedTree,
+    shard: Shard<Vec<u8>>,
+    content: Content,
+}
+
 /// One indexed tree.
 #[derive(Clone, Debug)]
 pub struct IndexedTree {
     name: String,
     state: RefState,
+    /// In the order of their paths, by which the shard numbers them.
     files: Vec<IndexedFile>,
 }
 
@@ -84,7 +95,8 @@ impl IndexedTree {
         let client = database.client().await.map_err(IndexError::from)?;
         for name in names(repository, name) {
             if let Some(state) = index::ref_state(&client, repository.id, &name).await? {
-                let files = index::files(&client, state.root.dir).await?;
+                let mut files = index::files(&client, state.root.dir).await?;
+                files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
                 return Ok(Some(Self { name, state, files }));
             }
         }
@@ -97,88 +109,22 @@ impl IndexedTree {
         ObjectId::try_from(self.state.commit.as_bytes()).ok()
     }
 
-    /// The lines that match, the best file first.
+    /// Makes the tree ready to be searched: with the shard that lies beside the clone, or else with a new one
+    /// from what the index holds; no blob is read for it.
     ///
     /// # Errors
-    /// When the index or the clone cannot be read.
-    pub async fn search(
+    /// When the index cannot be read.
+    pub async fn open(
         self,
         database: &Database,
         content: Content,
-        query: Query,
-        filter: Option<PathFilter>,
-        limit: usize,
-    ) -> Result<(Vec<Found>, bool), SearchFailure> {
-        let client = database.client().await.map_err(IndexError::from)?;
-        let shard = self.assemble(&client).await?;
-        drop(client);
-        let searching = move || self.confirm(&shard, &content, &query, filter.as_ref(), limit);
-        let searched = tokio::task::spawn_blocking(searching).await;
-        searched.map_err(|_panicked| SearchFailure::Ended)?
-    }
-
-    /// Assembles the shard in bounded memory: a few files at a time.
-    async fn assemble(&self, client: &Client) -> Result<Shard<Vec<u8>>, SearchFailure> {
-        let mut builder = ShardBuilder::new(Vec::new());
-        let mut rest = &self.files[..];
-        let mut number = 0;
-        while !rest.is_empty() {
-            let blobs: Vec<BlobId> = rest.iter().take(1_024).map(|file| file.blob).collect();
-            let (vectors, looked_at) = index::vectors(client, &self.state.root, &blobs).await?;
-            let vectors: HashMap<BlobId, Vec<u8>> = vectors.into_iter().collect();
-            for file in &rest[..looked_at] {
-                // A file that is not pushed is no candidate, whatever is asked.
-                if let Some(payload) = vectors.get(&file.blob).filter(|_| has_text(file)) {
-                    builder.push(number, &TrigramVector::decode(payload)?)?;
-                }
-                number += 1;
-            }
-            rest = &rest[looked_at..];
-        }
-        Ok(Shard::open(builder.finish()?)?)
-    }
-
-    fn confirm(
-        &self,
-        shard: &Shard<Vec<u8>>,
-        content: &Content,
-        query: &Query,
-        filter: Option<&PathFilter>,
-        limit: usize,
-    ) -> Result<(Vec<Found>, bool), SearchFailure> {
-        let handle = content.handle();
-        let files: Vec<SearchFile<'_>> = self
-            .files
-            .iter()
-            .map(|file| {
-                let reason = file.skip.as_deref().and_then(SkipReason::parse);
-                SearchFile {
-                    path: &file.path,
-                    place: Place::of(&file.path, Verdict::stored(reason), None),
-                }
-            })
-            .collect();
-        let limits = SearchLimits {
-            hits: limit,
-            line_bytes: LINE_BYTES,
-            ..SearchLimits::default()
-        };
-        let read = |number: u32| {
-            let mut bytes = Vec::new();
-            match self.files.get(number as usize).and_then(object) {
-                Some(id) => handle.blob(id, MAX_FILE_BYTES, &mut bytes).map(|_| bytes),
-                None => Ok(bytes),
-            }
-        };
-        let never = AtomicBool::new(false);
-        let stop = Stop::when(&never);
-        let answer = search(shard, &files, query, filter, limits, read, &stop);
-        let SearchAnswer { hits, complete } = answer.map_err(failure)?;
-        let found = hits.into_iter().filter_map(|hit| {
-            let file = self.files.get(hit.file as usize)?;
-            Some(self.found(file, hit.line, hit.column, hit.text.text))
-        });
-        Ok((found.collect(), complete))
+    ) -> Result<Searcher, SearchFailure> {
+        let shard = shards::open(database, &self, &content).await?;
+        Ok(Searcher {
+            tree: self,
+            shard,
+            content,
+        })
     }
 
     /// Where symbols of that name are defined.
@@ -250,6 +196,55 @@ impl IndexedTree {
             text,
             blob: file.oid.to_string(),
         }
+    }
+}
+
+impl Searcher {
+    /// The lines that match, the best file first, and whether these are all. Candidates of the shard are
+    /// confirmed in their bytes. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the clone cannot be read.
+    pub fn search(
+        &self,
+        query: &Query,
+        filter: Option<&PathFilter>,
+        limit: usize,
+    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+        let handle = self.content.handle();
+        let files: Vec<SearchFile<'_>> = self
+            .tree
+            .files
+            .iter()
+            .map(|file| {
+                let reason = file.skip.as_deref().and_then(SkipReason::parse);
+                SearchFile {
+                    path: &file.path,
+                    place: Place::of(&file.path, Verdict::stored(reason), None),
+                }
+            })
+            .collect();
+        let limits = SearchLimits {
+            hits: limit,
+            line_bytes: LINE_BYTES,
+            ..SearchLimits::default()
+        };
+        let read = |number: u32| {
+            let mut bytes = Vec::new();
+            match self.tree.files.get(number as usize).and_then(object) {
+                Some(id) => handle.blob(id, MAX_FILE_BYTES, &mut bytes).map(|_| bytes),
+                None => Ok(bytes),
+            }
+        };
+        let never = AtomicBool::new(false);
+        let stop = Stop::when(&never);
+        let answer = search(&self.shard, &files, query, filter, limits, read, &stop);
+        let SearchAnswer { hits, complete } = answer.map_err(failure)?;
+        let found = hits.into_iter().filter_map(|hit| {
+            let file = self.tree.files.get(hit.file as usize)?;
+            Some(self.tree.found(file, hit.line, hit.column, hit.text.text))
+        });
+        Ok((found.collect(), complete))
     }
 }
 

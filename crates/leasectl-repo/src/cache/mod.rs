@@ -4,6 +4,7 @@
 //! **Architecture invariant:** nothing else in the workspace opens a path beneath the cache's root
 //! without a [`ReadyClone`] in hand.
 
+mod derived;
 mod evict;
 mod failure;
 mod flow;

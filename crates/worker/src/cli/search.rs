@@ -1,15 +1,16 @@
 //! `worker search`: finds text and symbols in an indexed ref.
 
 use clap::Args;
+use leasectl_core::database::Database;
 use leasectl_core::index::IndexError;
 use leasectl_index::{Case, PathFilter, Query};
 use leasectl_remote::{PathGlob, RefName};
-use leasectl_repo::{CloneTarget, NoProgress};
+use leasectl_repo::{CloneTarget, Content, NoProgress};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, Context, Exit, RepoArg, clone_failed, with_causes};
-use crate::search::{IndexedTree, SearchFailure};
+use crate::search::{Found, IndexedTree, SearchFailure};
 
 /// Arguments of `worker search`.
 #[derive(Debug, Args)]
@@ -93,8 +94,7 @@ pub(super) async fn run(context: &Context, args: &SearchArgs) -> Result<(), Comm
         tree.symbols(&database.database, content, &args.query, filter, limit)
             .await
     } else {
-        tree.search(&database.database, content, query, filter, limit)
-            .await
+        search(&database.database, tree, content, query, filter, limit).await
     };
     let (found, complete) = answer.map_err(|error| failed(&error))?;
     if args.json {
@@ -109,6 +109,20 @@ pub(super) async fn run(context: &Context, args: &SearchArgs) -> Result<(), Comm
         context.note("there are more; --limit shows them");
     }
     Ok(())
+}
+
+async fn search(
+    database: &Database,
+    tree: IndexedTree,
+    content: Content,
+    query: Query,
+    filter: Option<PathFilter>,
+    limit: usize,
+) -> Result<(Vec<Found>, bool), SearchFailure> {
+    let searcher = tree.open(database, content).await?;
+    let searching = move || searcher.search(&query, filter.as_ref(), limit);
+    let searched = tokio::task::spawn_blocking(searching).await;
+    searched.map_err(|_panicked| SearchFailure::Ended)?
 }
 
 fn failed(error: &SearchFailure) -> CommandError {

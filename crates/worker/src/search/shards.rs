@@ -1,0 +1,76 @@
+//! Shards: assembled from the index, kept beside the clone, never relied upon.
+
+use std::collections::HashMap;
+
+use leasectl_core::database::{Client, Database};
+use leasectl_core::index::{self, BlobId, IndexError};
+use leasectl_index::{Shard, ShardBuilder, TrigramVector};
+use leasectl_repo::Content;
+
+use super::{IndexedTree, SearchFailure, has_text};
+
+/// Files of one question.
+const ASKED: usize = 1_024;
+
+/// The shard of a tree: the one on this disk if it is whole, else a new one.
+pub(super) async fn open(
+    database: &Database,
+    tree: &IndexedTree,
+    content: &Content,
+) -> Result<Shard<Vec<u8>>, SearchFailure> {
+    let name = name(tree);
+    let (read, from) = (content.clone(), name.clone());
+    let kept = blocking(move || {
+        let bytes = read.clone_read().derived(&from)?;
+        // Cut off, rotten, or of another release: it is made anew.
+        Shard::open(bytes).ok()
+    });
+    if let Some(shard) = kept.await? {
+        return Ok(shard);
+    }
+    let client = database.client().await.map_err(IndexError::from)?;
+    let bytes = assemble(&client, tree).await?;
+    drop(client);
+    let beside = content.clone();
+    blocking(move || {
+        if let Err(error) = beside.clone_read().keep_derived(&name, &bytes) {
+            tracing::debug!(%error, "the shard is not kept");
+        }
+        Ok(Shard::open(bytes)?)
+    })
+    .await?
+}
+
+/// What is in a shard depends on the tree and on the versions that looked at it.
+fn name(tree: &IndexedTree) -> String {
+    let root = &tree.state.root;
+    format!("{}-{}.shard", root.tree, root.ruleset.get())
+}
+
+/// Assembles the shard in bounded memory: a few files at a time.
+async fn assemble(client: &Client, tree: &IndexedTree) -> Result<Vec<u8>, SearchFailure> {
+    let mut builder = ShardBuilder::new(Vec::new());
+    let mut rest = &tree.files[..];
+    let mut number = 0;
+    while !rest.is_empty() {
+        let blobs: Vec<BlobId> = rest.iter().take(ASKED).map(|file| file.blob).collect();
+        let (vectors, looked_at) = index::vectors(client, &tree.state.root, &blobs).await?;
+        let vectors: HashMap<BlobId, Vec<u8>> = vectors.into_iter().collect();
+        for file in &rest[..looked_at] {
+            // A file that is not pushed is no candidate, whatever is asked.
+            if let Some(payload) = vectors.get(&file.blob).filter(|_| has_text(file)) {
+                builder.push(number, &TrigramVector::decode(payload)?)?;
+            }
+            number += 1;
+        }
+        rest = &rest[looked_at..];
+    }
+    Ok(builder.finish()?)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SearchFailure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_panicked| SearchFailure::Ended)
+}
