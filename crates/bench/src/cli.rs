@@ -24,6 +24,9 @@ pub(crate) enum Command {
     /// A worker process that fetches, and tells when its handlers start and end.
     #[command(hide = true)]
     FetchWorker(FetchWorker),
+    /// A worker process that fetches and indexes.
+    #[command(hide = true)]
+    IndexWorker(IndexWorker),
     /// A worker process of the peer.
     #[cfg(feature = "peers")]
     #[command(hide = true)]
@@ -54,6 +57,8 @@ pub(crate) enum Scenarios {
     Warm(Rounds),
     /// Cold clone and nothing-new fetch, beside git.
     Clone(CloneOptions),
+    /// Indexing and searching a repository of real source files.
+    Index(IndexOptions),
     /// What becomes of running jobs when their worker or the database is gone.
     Takeover(TakeoverOptions),
 }
@@ -119,6 +124,42 @@ pub(crate) struct CloneOptions {
     /// A Git bundle of a real repository.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: PathBuf,
+}
+
+/// What to index.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IndexOptions {
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
+    /// A folder of source files, such as that of cargo's registry: a folder in it counts as a package.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) corpus: PathBuf,
+    /// Bytes of it that are indexed.
+    #[arg(long, default_value_t = 20_000_000)]
+    pub(crate) bytes: usize,
+    /// Branches that differ from each other by one file in a hundred.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) branches: usize,
+    /// What to measure; everything unless given.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = IndexCase::ALL)]
+    pub(crate) cases: Vec<IndexCase>,
+}
+
+/// What can be measured of the index.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IndexCase {
+    /// A repository that nobody indexed, and then a little of it changed.
+    First,
+    /// Queries in a warm process, and a shard that was lost.
+    Search,
+    /// Many branches of one repository.
+    Branches,
+    /// Content that means harm.
+    Hostile,
+}
+
+impl IndexCase {
+    const ALL: [Self; 4] = [Self::First, Self::Search, Self::Branches, Self::Hostile];
 }
 
 /// What to do to workers, and how often.
@@ -223,6 +264,17 @@ pub(crate) struct NoopWorker {
     /// A datagram socket that is told when each handler starts.
     #[arg(long)]
     pub(crate) tell: Option<PathBuf>,
+}
+
+/// The settings of an indexing worker process.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IndexWorker {
+    /// The database.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// Where its clones are.
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
 }
 
 /// The settings of a fetching worker process.

@@ -10,6 +10,7 @@ mod fetch_worker;
 mod fill;
 mod floor;
 mod host;
+mod index_worker;
 mod noop;
 #[cfg(feature = "peers")]
 mod peer;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> Result<(), BenchError> {
         #[cfg(feature = "peers")]
         Command::PeerWorker(arguments) => runtime.block_on(peer::run(arguments)),
         Command::FetchWorker(arguments) => runtime.block_on(fetch_worker::run(arguments)),
+        Command::IndexWorker(arguments) => runtime.block_on(index_worker::run(arguments)),
         // It sets up its own logging, metrics and signals, as in its own program.
         Command::ApiService(arguments) => {
             let settings = arguments.resolve().map_err(ProgramError::from)?;

@@ -1,16 +1,17 @@
 //! The processes that scenarios start; nothing else here spawns any.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 
-use crate::cli::{FetchWorker, PipelineOptions};
+use crate::cli::{FetchWorker, IndexWorker, PipelineOptions};
 use crate::error::BenchError;
 
 pub(crate) use rustix::process::Signal;
@@ -108,6 +109,18 @@ pub(crate) fn fetch_worker(arguments: &FetchWorker) -> Result<Process, BenchErro
     })
 }
 
+/// Starts this program again as a worker that fetches and indexes.
+pub(crate) fn index_worker(arguments: &IndexWorker) -> Result<Process, BenchError> {
+    let mut command = command(std::env::current_exe()?.as_os_str());
+    command.args(["index-worker", "--url", &arguments.url]);
+    command.arg("--folder").arg(&arguments.folder);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    Ok(Process {
+        child,
+        program: "the indexing worker",
+    })
+}
+
 /// Starts this program again as the peer's worker.
 #[cfg(feature = "peers")]
 pub(crate) fn peer_worker(url: &str, jobs: usize, tell: &Path) -> Result<Process, BenchError> {
@@ -156,14 +169,7 @@ where
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         output => output?,
     };
-    if output.status.success() {
-        return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
-    }
-    Err(BenchError::Program {
-        program: program.to_owned(),
-        status: output.status.to_string(),
-        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+    finished(program, output).map(Some)
 }
 
 /// Runs `git` with the user's and the system's configuration out of the way.
@@ -174,6 +180,37 @@ where
 {
     let output = output("git", arguments).await?;
     output.ok_or_else(|| BenchError::Unexpected("git is not installed".to_owned()))
+}
+
+/// Has `git fast-import` read that file into a repository.
+pub(crate) async fn git_import(repository: &Path, stream: File) -> Result<(), BenchError> {
+    let mut command = command(OsStr::new("git"));
+    command.arg("-C").arg(repository);
+    command.args(["fast-import", "--quiet"]).stdin(stream);
+    finished("git fast-import", command.output().await?)?;
+    Ok(())
+}
+
+/// Has `git` store a file as a blob; answers its id.
+pub(crate) async fn git_hash(repository: &Path, content: File) -> Result<String, BenchError> {
+    let mut command = command(OsStr::new("git"));
+    command.arg("-C").arg(repository);
+    command
+        .args(["hash-object", "-w", "--stdin"])
+        .stdin(content);
+    let text = finished("git hash-object", command.output().await?)?;
+    Ok(text.trim().to_owned())
+}
+
+fn finished(program: &str, output: Output) -> Result<String, BenchError> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(BenchError::Program {
+        program: program.to_owned(),
+        status: output.status.to_string(),
+        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }
 
 #[expect(

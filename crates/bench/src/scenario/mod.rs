@@ -6,6 +6,7 @@ mod clone;
 mod drain;
 mod enqueue;
 mod heartbeat;
+mod index;
 mod latency;
 mod takeover;
 mod warm;
@@ -39,6 +40,7 @@ pub(crate) async fn run(scenario: &Scenarios) -> Result<(), BenchError> {
         Scenarios::Claim(rounds) => claim::run(&server, *rounds).await,
         Scenarios::Warm(rounds) => warm::run(*rounds).await,
         Scenarios::Clone(options) => clone::run(options).await,
+        Scenarios::Index(options) => index::run(&server, options).await,
         Scenarios::Takeover(options) => takeover::run(options).await,
     }
 }
