@@ -71,6 +71,9 @@ impl From<WalkError> for Failure {
     fn from(error: WalkError) -> Self {
         match error {
             WalkError::Repo(error) => error.into(),
+            WalkError::Stopped => {
+                Self::Job(JobError::retryable(ErrorCode::Cancelled, error.to_string()))
+            }
             WalkError::TooLarge | WalkError::TooDeep | WalkError::BadName => Self::Job(
                 JobError::permanent(ErrorCode::RemoteTooLarge, error.to_string()),
             ),

@@ -57,10 +57,10 @@ impl Run<'_> {
             } else {
                 ask!(self, client => known_dirs(client, scope, &keys))
             };
-            let content = content.clone();
+            let (content, stop) = (content.clone(), self.context.cancel.clone());
             (walk, level) = self
                 .blocking(move || {
-                    let below = walk.descend(&content.handle(), level, known)?;
+                    let below = walk.descend(&content.handle(), level, known, &stop)?;
                     Ok((walk, below))
                 })
                 .await?;

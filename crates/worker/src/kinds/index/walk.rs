@@ -10,6 +10,7 @@ use leasectl_index::{Attributes, MAX_FILE_BYTES, SkipReason, classify};
 use leasectl_repo::bstr::{BString, ByteSlice as _};
 use leasectl_repo::{AttributeRules, DirEntry, EntryKind, Handle, ObjectId as GitId, RepoError};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::facts::ByPath;
 
@@ -72,6 +73,9 @@ pub(super) enum WalkError {
     /// A name in it is none.
     #[error("the tree holds a name that is empty, too long, or has a slash in it")]
     BadName,
+    /// The job was asked to stop.
+    #[error("the job was asked to stop")]
+    Stopped,
     /// It cannot be read.
     #[error(transparent)]
     Repo(#[from] RepoError),
@@ -89,12 +93,14 @@ impl Walk {
         Ok((Self::default(), vec![place]))
     }
 
-    /// Reads the directories of one level that are not known, and answers those below them.
+    /// Reads the directories of one level that are not known, and answers those below them. A level may be most of a
+    /// large tree, so it asks at each directory whether to stop: nobody waits any more for a thread that goes on.
     pub(super) fn descend(
         &mut self,
         handle: &Handle,
         level: Vec<Place>,
         known: Vec<Option<DirId>>,
+        stop: &CancellationToken,
     ) -> Result<Vec<Place>, WalkError> {
         let mut unknown = Vec::new();
         let mut below = Vec::new();
@@ -103,6 +109,7 @@ impl Walk {
                 Some(id) => {
                     self.known.insert(place.key, id);
                 }
+                None if stop.is_cancelled() => return Err(WalkError::Stopped),
                 None => unknown.push(self.read(handle, &place, &mut below)?),
             }
         }
