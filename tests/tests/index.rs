@@ -1,6 +1,6 @@
 //! The index on real input: what is in a tree is found in the public views, and paid for once.
 
-use leasectl_tests::{Origin, Remote, Stage, assert_fields};
+use leasectl_tests::{Origin, PATIENCE, Remote, Stage, assert_fields, wait_until};
 use serde_json::{Value, json};
 
 /// Runs an index job to its end and answers its result.
@@ -245,6 +245,32 @@ fn a_branch_a_fork_and_a_new_container_pay_only_for_what_is_new() {
         (&forked["blobs_indexed"], &forked["blobs_total"]),
         (&json!(0), &json!(total))
     );
+}
+
+#[test]
+fn progress_is_told_in_files_and_bytes() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    small_tree(&remote.repository("acme/app"));
+    let repo = stage.register(&remote.url("acme/app"));
+    // Everything is read and stored; the directories have to wait.
+    let held = stage
+        .sql()
+        .hold("lock table leasectl.index_dir in share row exclusive mode");
+    let _worker = stage.worker().start();
+    let job = stage.run(&["enqueue", "index", &repo]).ok().line();
+    let told = wait_until(PATIENCE, "all files to be told", || {
+        let job = stage.job(&job);
+        let progress = &job["progress"];
+        // Before it the clone told of objects.
+        let is_all = progress["unit"] == "files" && progress["done"] == progress["total"];
+        is_all.then_some(job)
+    });
+    drop(held);
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains(" B so far"), "{message}");
+    let done = stage.wait_for_end(&job);
+    assert_eq!(done["result"]["blobs_indexed"], told["progress"]["done"]);
 }
 
 #[test]

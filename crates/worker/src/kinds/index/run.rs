@@ -8,7 +8,9 @@ use leasectl_core::repository::{self, Branch, RepoRef};
 use leasectl_remote::RefName;
 use leasectl_repo::{ObjectId, RepoError};
 
+use super::store::Written;
 use super::walk::WalkError;
+use crate::cli::ByteSize;
 use crate::daemon::{JobContext, outage};
 use crate::kinds::clone::{job_error, wait_out};
 
@@ -116,9 +118,12 @@ impl Run<'_> {
         &self.context.fence
     }
 
-    /// Tells how many blobs of those that were missing are stored.
-    pub(super) fn progress(&self, done: u64, total: u64) {
-        self.context.progress.report(done, Some(total), "blobs");
+    /// Tells how many files of those whose content was missing are stored, and how many bytes that was. (How many
+    /// bytes there will be is not known before all are read.)
+    pub(super) fn progress(&self, written: Written, total: u64) {
+        let (progress, bytes) = (&self.context.progress, ByteSize::from(written.bytes));
+        progress.message(&format!("extracting; {bytes} so far"));
+        progress.report(written.blobs, Some(total), "files");
     }
 
     /// A connection of the pool.

@@ -38,6 +38,8 @@ struct Stored {
 pub(super) struct Written {
     /// Blobs that were read.
     pub(super) blobs: u64,
+    /// The bytes that they have.
+    pub(super) bytes: u64,
 }
 
 impl Run<'_> {
@@ -110,18 +112,20 @@ impl Run<'_> {
         }
         let mut extraction = Extraction::start(content, scope, tasks);
         let mut batch = Batch::default();
-        self.progress(0, total);
+        self.progress(written, total);
         while let Some(extracted) = self.or_cancelled(extraction.next()).await? {
             let extracted = extracted?;
             self.context.progress.advanced();
             batch.push(extracted.git, extracted.facts, extracted.new);
             if batch.is_full() {
-                written.blobs += self.store_batch(scope, &mut batch, &mut blobs).await?;
-                self.progress(written.blobs, total);
+                self.store_batch(scope, &mut batch, &mut blobs, &mut written)
+                    .await?;
+                self.progress(written, total);
             }
         }
-        written.blobs += self.store_batch(scope, &mut batch, &mut blobs).await?;
-        self.progress(written.blobs, total);
+        self.store_batch(scope, &mut batch, &mut blobs, &mut written)
+            .await?;
+        self.progress(written, total);
         if written.blobs < total {
             return Err(Failure::Unfinished);
         }
@@ -165,16 +169,19 @@ impl Run<'_> {
         scope: &IndexScope,
         batch: &mut Batch,
         blobs: &mut HashMap<GitId, Stored>,
-    ) -> Result<u64, Failure> {
+        written: &mut Written,
+    ) -> Result<(), Failure> {
         let Batch { names, new, .. } = std::mem::take(batch);
         if new.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let fence = self.fence();
         let ids = ask!(self, client => store_payloads(client, fence, scope, &new));
         let stored = names.into_iter().zip(ids);
         blobs.extend(stored.map(|((git, facts), id)| (git, Stored { id, facts })));
-        Ok(new.len() as u64)
+        written.blobs += new.len() as u64;
+        written.bytes += new.iter().map(|blob| blob.bytes).sum::<u64>();
+        Ok(())
     }
 
     async fn store_levels(
