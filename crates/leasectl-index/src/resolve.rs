@@ -25,6 +25,13 @@ use crate::tags::{Import, ImportKind};
 pub use tree::FileId;
 use tree::{Tree, join, name, parent};
 
+/// How the resolver is named among the versions with which a tree is indexed.
+pub const RESOLVER: &str = "resolver";
+
+/// Its version: raise it whenever an import may lead elsewhere than before. Trees are then resolved anew when they
+/// are indexed next, and nothing is extracted for it.
+pub const RESOLVER_VERSION: u32 = 1;
+
 /// The most bytes of a manifest that are read; a larger one counts as unread.
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 

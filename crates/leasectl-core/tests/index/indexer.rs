@@ -38,6 +38,8 @@ pub(crate) struct Indexer {
     pub(crate) treatment: TreatmentId,
     /// Blobs that had to be read.
     pub(crate) read: usize,
+    /// To what the resolver has every import lead, instead of to the file that has its target as path.
+    pub(crate) leads_to: Option<&'static str>,
 }
 
 /// How far a run goes.
@@ -88,6 +90,7 @@ impl Indexer {
             scope,
             treatment: ids[0],
             read: 0,
+            leads_to: None,
         }
     }
 
@@ -273,12 +276,14 @@ impl Indexer {
         }
     }
 
-    /// An import leads to the file that has its target as path.
     async fn resolve(&self, tree: &Dir, root: DirId) -> Result<Resolutions, IndexError> {
         let paths = tree.paths();
         let mut resolutions = Resolutions::new();
         for found in index::imports(&self.client, root, None).await? {
-            let target = found.import.target;
+            let target = match self.leads_to {
+                Some(path) => path.to_owned(),
+                None => found.import.target,
+            };
             let leads = paths.contains_key(&target).then_some(target);
             resolutions.entry(found.path).or_default().push(leads);
         }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use leasectl_core::index::{self, IndexError, NewRef};
+use leasectl_core::index::{self, Extractor, IndexError, NewRef};
 use leasectl_core::kind::Lane;
 use leasectl_core::lease::FenceError;
 
 use crate::fixture::{Fixture, done, owner};
-use crate::indexer::{Indexer, Until};
+use crate::indexer::{FIRST, Indexer, Until};
 use crate::tree::{self, Dir, tree};
 
 const MAIN: &str = "refs/heads/main";
@@ -62,6 +62,39 @@ async fn another_repository_with_the_same_content_reads_nothing() {
         indexer.read, 1,
         "the copy of a known content is not read either"
     );
+}
+
+#[tokio::test]
+async fn a_new_version_of_the_resolver_resolves_anew_and_extracts_nothing() {
+    const FILE: &str = "part0/group0/file0.rs";
+    let release = |version| {
+        let resolver = Extractor {
+            name: "resolver",
+            version,
+        };
+        [FIRST[0], FIRST[1], resolver]
+    };
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let whole = tree(&Dir::generated(40));
+    let elsewhere = format!(
+        "select count(*) from leasectl.index_imports where resolved_path is distinct from '{FILE}'"
+    );
+    let mut first = Indexer::with(&fixture, repo, &release(1)).await;
+    let before = first.index(MAIN, &whole).await.unwrap();
+    assert!(fixture.count(&elsewhere).await > 0);
+    let payloads = "select (select count(*) from leasectl.index_text) + (select count(*) from leasectl.index_tags)";
+    let stored = fixture.count(payloads).await;
+    drop(first.client);
+    fixture.settle(first.lease.complete(done())).await;
+
+    let mut second = Indexer::with(&fixture, repo, &release(2)).await;
+    second.leads_to = Some(FILE);
+    let after = second.index(MAIN, &whole).await.unwrap();
+
+    assert_ne!(after.root.links, before.root.links);
+    assert_eq!(fixture.count(&elsewhere).await, 0);
+    assert_eq!((second.read, fixture.count(payloads).await), (0, stored));
 }
 
 #[tokio::test]
@@ -218,7 +251,7 @@ async fn a_run_that_lost_its_lease_writes_nothing() {
             .await
             .map(drop),
     );
-    let rule = index::Extractor {
+    let rule = Extractor {
         name: "trigram",
         version: 9,
     };

@@ -22,7 +22,9 @@ use leasectl_core::index::{
 use leasectl_core::kind::{INDEX, KindSpec};
 use leasectl_core::lease::Fence;
 use leasectl_core::repository;
-use leasectl_index::{Grammar, TRIGRAM_EXTRACTOR, TRIGRAM_EXTRACTOR_VERSION, extractor_id};
+use leasectl_index::{
+    Grammar, RESOLVER, RESOLVER_VERSION, TRIGRAM_EXTRACTOR, TRIGRAM_EXTRACTOR_VERSION, extractor_id,
+};
 use leasectl_remote::{Locality, RefName};
 use leasectl_repo::{CloneCache, CloneTarget, Content, ObjectId as GitId, ReadyClone, Snapshot};
 use serde::Deserialize;
@@ -186,7 +188,11 @@ impl IndexHandler {
 
 fn ruleset() -> Vec<stored::Extractor<'static>> {
     let tags = Grammar::ALL.into_iter().map(extractor_id);
-    let others = [(TRIGRAM_EXTRACTOR, TRIGRAM_EXTRACTOR_VERSION), TREATMENTS];
+    let others = [
+        (TRIGRAM_EXTRACTOR, TRIGRAM_EXTRACTOR_VERSION),
+        TREATMENTS,
+        (RESOLVER, RESOLVER_VERSION),
+    ];
     tags.chain(others)
         .map(|(name, version)| stored::Extractor {
             name,
@@ -302,6 +308,22 @@ mod tests {
     #[test]
     fn no_arguments_mean_the_default_branch() {
         assert!(matches!(arguments(&json!({})), Ok((None, false))));
+    }
+
+    #[test]
+    fn the_ruleset_says_with_what_a_tree_is_read_treated_and_resolved() {
+        let rules = ruleset();
+        let version = |name: &str| {
+            let rule = rules.iter().find(|rule| rule.name == name);
+            rule.and_then(|rule| u32::try_from(rule.version).ok())
+        };
+        assert_eq!(version(TRIGRAM_EXTRACTOR), Some(TRIGRAM_EXTRACTOR_VERSION));
+        assert_eq!(version(TREATMENTS.0), Some(TREATMENTS.1));
+        assert_eq!(version(RESOLVER), Some(RESOLVER_VERSION));
+        for grammar in Grammar::ALL {
+            let (name, number) = extractor_id(grammar);
+            assert_eq!(version(name), Some(number), "{name}");
+        }
     }
 
     #[test]
