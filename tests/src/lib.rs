@@ -13,6 +13,7 @@
 mod api;
 mod config;
 mod corpus;
+mod damage;
 mod dice;
 pub mod faults;
 mod git;
@@ -31,6 +32,7 @@ mod worker;
 
 pub use api::{Api, ApiBuilder, Reply, free_port};
 pub use corpus::{hostile_names, hostile_refs, hostile_refspecs, hostile_urls};
+pub use damage::{pack_of, rot, zero_the_middle};
 pub use dice::{Dice, new_seed};
 pub use git::{Origin, noise};
 pub use history::History;

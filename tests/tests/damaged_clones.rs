@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use leasectl_tests::{Origin, PATIENCE, Remote, SmallDisk, Stage, assert_error, skip, wait_until};
+use leasectl_tests::{
+    Origin, PATIENCE, Remote, SmallDisk, Stage, assert_error, pack_of, rot, skip, wait_until,
+    zero_the_middle,
+};
 use serde_json::Value;
 
 /// A stage with a worker and a repository that was fetched once.
@@ -41,11 +43,7 @@ impl Fetched {
     }
 
     fn pack(&self) -> PathBuf {
-        let entries = fs::read_dir(self.clone_dir().join("objects/pack")).unwrap();
-        let mut paths = entries.map(|entry| entry.unwrap().path());
-        paths
-            .find(|path| path.extension().is_some_and(|end| end == "pack"))
-            .unwrap()
+        pack_of(&self.clone_dir())
     }
 
     /// Fetches, expects that the clone was made anew and that it is whole; why it was.
@@ -77,19 +75,6 @@ impl Fetched {
             assert!(!half_made, "{damage}: {name} is left");
         }
     }
-}
-
-/// Overwrites the middle of a file with zeros.
-fn zero_the_middle(path: &Path) {
-    let length = fs::metadata(path).unwrap().len();
-    let mut permissions = fs::metadata(path).unwrap().permissions();
-    #[expect(clippy::permissions_set_readonly_false, reason = "a file of this test")]
-    permissions.set_readonly(false);
-    fs::set_permissions(path, permissions).unwrap();
-    let mut file = OpenOptions::new().write(true).open(path).unwrap();
-    file.seek(SeekFrom::Start(length / 3)).unwrap();
-    file.write_all(&vec![0; usize::try_from(length / 3).unwrap()])
-        .unwrap();
 }
 
 fn truncate(path: &Path, keep: u64) {
@@ -173,19 +158,7 @@ fn a_clone_without_its_other_files_is_made_again() {
 #[test]
 fn rot_that_only_reading_finds_is_repaired_while_reading() {
     let fetched = Fetched::new();
-    let pack = fetched.pack();
-    let seen = fs::metadata(&pack).unwrap();
-    let times = FileTimes::new()
-        .set_modified(seen.modified().unwrap())
-        .set_accessed(seen.accessed().unwrap());
-    zero_the_middle(&pack);
-    // Same size and same time: nothing shows that bits have rotted.
-    File::options()
-        .write(true)
-        .open(&pack)
-        .unwrap()
-        .set_times(times)
-        .unwrap();
+    rot(&fetched.pack());
 
     let tree = fetched
         .stage

@@ -1,6 +1,8 @@
 //! The index on real input: what is in a tree is found in the public views, and paid for once.
 
-use leasectl_tests::{Origin, PATIENCE, Remote, Stage, assert_fields, wait_until};
+use leasectl_tests::{
+    Origin, PATIENCE, Remote, Stage, assert_fields, noise, pack_of, rot, wait_until,
+};
 use serde_json::{Value, json};
 
 /// Runs an index job to its end and answers its result.
@@ -271,6 +273,31 @@ fn progress_is_told_in_files_and_bytes() {
     assert!(message.contains(" B so far"), "{message}");
     let done = stage.wait_for_end(&job);
     assert_eq!(done["result"]["blobs_indexed"], told["progress"]["done"]);
+}
+
+#[test]
+fn a_search_that_meets_a_damaged_clone_has_it_made_again_and_answers() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    // Most of the pack, so that its middle is in it, and text all the same.
+    let hay = noise(30_000, 3).into_iter();
+    let mut hay: String = hay.map(|byte| format!("{byte:02x}")).collect();
+    hay.push_str("\nneedle\n");
+    origin.commit("main", "hay.txt", hay.as_bytes());
+    let repo = stage.register(&remote.url("acme/app"));
+    let worker = stage.worker().start();
+    index(&stage, &repo, &[]);
+    drop(worker);
+    rot(&pack_of(&stage.clone_dir(&repo)));
+    let packs = remote.seen().packs;
+
+    let answer = stage.json(&["search", &repo, "needle"]);
+
+    assert_eq!(answer["items"][0]["path"], "hay.txt", "{answer:#}");
+    assert_eq!(answer["items"][0]["line"], 2, "{answer:#}");
+    assert_eq!(remote.seen().packs, packs + 1, "it was cloned once more");
+    Origin::at(&stage.clone_dir(&repo)).git(&["fsck", "--full"]);
 }
 
 #[test]

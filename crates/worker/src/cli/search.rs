@@ -3,9 +3,10 @@
 use clap::Args;
 use leasectl_core::database::Database;
 use leasectl_core::index::IndexError;
+use leasectl_core::repository::Repository;
 use leasectl_index::{Case, PathFilter, Query};
 use leasectl_remote::{PathGlob, RefName};
-use leasectl_repo::{CloneTarget, Content, NoProgress};
+use leasectl_repo::{CloneCache, CloneTarget, Content, NoProgress, RepoError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -64,39 +65,25 @@ pub(super) async fn run(context: &Context, args: &SearchArgs) -> Result<(), Comm
     let filter = filter.map_err(|error| usage(&error))?;
     let database = context.open().await?;
     let repository = context.repository(&database, &args.repo).await?;
-    let reference = args.reference.as_ref().map(RefName::as_str);
-    let tree = IndexedTree::of(&database.database, &repository, reference).await;
-    let tree = tree.map_err(|error| failed(&error))?.ok_or_else(|| {
-        let what = reference.unwrap_or("its default branch");
-        CommandError::new(
-            Exit::NotFound,
-            format!("{what} of {} was never indexed", repository.name),
-        )
-        .hint(format!(
-            "worker enqueue index {} --wait indexes it",
-            repository.name
-        ))
-    })?;
     let cache = context.clones()?;
     let target = CloneTarget {
         id: repository.id.as_uuid(),
         url: context.stored_remote(&repository)?,
     };
-    let needs: Vec<_> = tree.commit().into_iter().collect();
-    // Ctrl-C drops this future, and with it the child process.
-    let cancel = CancellationToken::new();
-    let clone = cache.ensure_clone(&target, &needs, &NoProgress, &cancel);
-    let clone = clone.await.map_err(|error| clone_failed(&error))?;
-    let content = cache.content(&clone).await;
-    let content = content.map_err(|error| clone_failed(&error))?;
-    let limit = usize::from(args.limit);
-    let answer = if args.symbol {
-        tree.symbols(&database.database, content, &args.query, filter, limit)
-            .await
-    } else {
-        search(&database.database, tree, content, query, filter, limit).await
+    let asked = Asked {
+        args,
+        query,
+        filter,
+        repository: &repository,
+        target,
     };
-    let (found, complete) = answer.map_err(|error| failed(&error))?;
+    let mut answer = asked.answer(&database.database, &cache).await;
+    if let Err(SearchFailure::Clone(RepoError::Corrupt { .. })) = answer {
+        // The clone was put aside; the next one has what this one lost.
+        answer = asked.answer(&database.database, &cache).await;
+    }
+    let answer = answer.map_err(|error| failed(&error))?;
+    let (found, complete) = answer.ok_or_else(|| asked.never_indexed())?;
     if args.json {
         let shown = json!({"items": found, "next_cursor": null, "complete": complete});
         return context.output().json(&shown);
@@ -111,18 +98,73 @@ pub(super) async fn run(context: &Context, args: &SearchArgs) -> Result<(), Comm
     Ok(())
 }
 
-async fn search(
-    database: &Database,
-    tree: IndexedTree,
-    content: Content,
+/// A search that makes sense.
+struct Asked<'a> {
+    args: &'a SearchArgs,
     query: Query,
     filter: Option<PathFilter>,
-    limit: usize,
-) -> Result<(Vec<Found>, bool), SearchFailure> {
-    let searcher = tree.open(database, content).await?;
-    let searching = move || searcher.search(&query, filter.as_ref(), limit);
-    let searched = tokio::task::spawn_blocking(searching).await;
-    searched.map_err(|_panicked| SearchFailure::Ended)?
+    repository: &'a Repository,
+    target: CloneTarget,
+}
+
+impl Asked<'_> {
+    fn reference(&self) -> Option<&str> {
+        self.args.reference.as_ref().map(RefName::as_str)
+    }
+
+    /// The lines that match, and whether these are all; nothing when the ref was never indexed. A clone that turns
+    /// out to be damaged is put aside.
+    async fn answer(
+        &self,
+        database: &Database,
+        cache: &CloneCache,
+    ) -> Result<Option<(Vec<Found>, bool)>, SearchFailure> {
+        let tree = IndexedTree::of(database, self.repository, self.reference()).await?;
+        let Some(tree) = tree else {
+            return Ok(None);
+        };
+        let needs: Vec<_> = tree.commit().into_iter().collect();
+        // Ctrl-C drops this future, and with it the child process.
+        let cancel = CancellationToken::new();
+        let clone = cache.ensure_clone(&self.target, &needs, &NoProgress, &cancel);
+        let clone = clone.await?;
+        let answer = match cache.content(&clone).await {
+            Ok(content) => self.answer_from(database, tree, content).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(SearchFailure::Clone(RepoError::Corrupt { .. })) = answer {
+            cache.quarantine(&clone)?;
+        }
+        answer.map(Some)
+    }
+
+    async fn answer_from(
+        &self,
+        database: &Database,
+        tree: IndexedTree,
+        content: Content,
+    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+        let filter = self.filter.clone();
+        let limit = usize::from(self.args.limit);
+        if self.args.symbol {
+            let name = &self.args.query;
+            tree.symbols(database, content, name, filter, limit).await
+        } else {
+            let query = self.query.clone();
+            let searcher = tree.open(database, content).await?;
+            let searching = move || searcher.search(&query, filter.as_ref(), limit);
+            let searched = tokio::task::spawn_blocking(searching).await;
+            searched.map_err(|_panicked| SearchFailure::Ended)?
+        }
+    }
+
+    fn never_indexed(&self) -> CommandError {
+        let what = self.reference().unwrap_or("its default branch");
+        let name = &self.repository.name;
+        let text = format!("{what} of {name} was never indexed");
+        CommandError::new(Exit::NotFound, text)
+            .hint(format!("worker enqueue index {name} --wait indexes it"))
+    }
 }
 
 fn failed(error: &SearchFailure) -> CommandError {
