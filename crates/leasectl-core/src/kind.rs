@@ -211,6 +211,13 @@ mod tests {
     }
 
     #[test]
+    fn no_arguments_are_what_a_kind_that_needs_none_makes_of_an_empty_object() {
+        for kind in ["fetch", "index"] {
+            assert_eq!(check(kind, json!({})).unwrap(), CanonicalArgs::none());
+        }
+    }
+
+    #[test]
     fn the_order_of_arguments_does_not_change_the_canonical_form() {
         let one: Value = serde_json::from_str(r#"{"n": 2, "mode": "a"}"#).unwrap();
         let two: Value = serde_json::from_str(r#"{"mode": "a", "n": 2}"#).unwrap();

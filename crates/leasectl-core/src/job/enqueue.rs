@@ -312,7 +312,7 @@ fn check_times(requests: &[EnqueueRequest]) -> Result<(), EnqueueError> {
 }
 
 /// The columns of a batch.
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
     repos: Vec<Uuid>,
     kinds: Vec<&'static str>,
     lanes: Vec<&'static str>,
@@ -323,7 +323,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(requests: &'a [EnqueueRequest]) -> Self {
+    pub(super) fn of(requests: &'a [EnqueueRequest]) -> Self {
         let (moments, delays) = requests
             .iter()
             .map(|request| request.not_before.columns())
@@ -349,7 +349,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Sends a statement with these columns; rows come in the order of the requests.
-    async fn send(
+    pub(super) async fn send(
         &self,
         client: &impl deadpool_postgres::GenericClient,
         statement: &Statement,

@@ -3,6 +3,7 @@
 mod cancel;
 mod enqueue;
 pub mod follow;
+mod follow_up;
 mod lookup;
 mod retention;
 mod retry;
@@ -10,6 +11,7 @@ mod view;
 
 pub use self::cancel::{CancelOutcome, cancel};
 pub use self::enqueue::{EnqueueError, EnqueueRequest, Enqueued, NotBefore, enqueue, warm_up};
+pub use self::follow_up::{FollowUp, enqueue_fenced};
 pub(crate) use self::lookup::checked_limit;
 pub use self::lookup::{JobFilter, LookupError, Page, find, list};
 pub use self::retention::{Maintained, maintain};

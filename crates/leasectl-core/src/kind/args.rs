@@ -2,7 +2,7 @@
 
 use leasectl_remote::{RefName, Refspec};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::MAX_ARGS_BYTES;
@@ -92,6 +92,12 @@ impl ArgType {
 pub struct CanonicalArgs(pub(super) Value);
 
 impl CanonicalArgs {
+    /// No arguments, for a kind that needs none.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Value::Object(Map::new()))
+    }
+
     /// The arguments as a JSON object.
     #[must_use]
     pub fn as_json(&self) -> &Value {

@@ -15,6 +15,7 @@ mod death_signal;
 mod enqueueing;
 mod fencing;
 mod fixture;
+mod follow_ups;
 mod heartbeats;
 mod history;
 mod interleavings;

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use leasectl_core::database::{Client, DatabaseError};
 use leasectl_core::job::{self, EnqueueError, EnqueueRequest};
-use leasectl_core::kind::{FETCH, Kinds};
+use leasectl_core::kind::{CanonicalArgs, FETCH};
 use leasectl_core::{lease, repository};
-use serde_json::json;
 use tokio::sync::Notify;
 
 use super::shared::Shared;
@@ -93,12 +92,9 @@ async fn ask_for_fetches(shared: &Shared) -> Result<(), DatabaseError> {
         let client = shared.database.client().await?;
         repository::due_for_fetch(&client).await?
     };
-    let Ok(args) = Kinds::standard().canonical_args(FETCH.name, &json!({})) else {
-        return Ok(());
-    };
     for repo in due {
         // One by one: a repository that was removed meanwhile must not hold up the others.
-        let request = EnqueueRequest::new(repo, &FETCH, args.clone());
+        let request = EnqueueRequest::new(repo, &FETCH, CanonicalArgs::none());
         match job::enqueue(&shared.database, &[request]).await {
             Ok(enqueued) => {
                 let job = enqueued
