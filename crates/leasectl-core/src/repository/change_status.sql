@@ -13,10 +13,19 @@ with repo as (
   select live.lane, live.lease_owner as owner, live.lease_heartbeat_at as heartbeat_at,
          live.lease_expires_at as expires_at
     from live where live.state = 'running'
-), finished as (
-  select h.created_at, h.started_at, h.finished_at, h.state, h.last_error
+), ended as materialized (
+  -- Read once for both kinds: an index that helps with the kind would cost every settlement.
+  select h.kind, h.created_at, h.started_at, h.finished_at, h.state, h.last_error
     from leasectl.job_history h join repo on repo.id = h.repo_id
-   where h.kind = 'fetch'
+   where h.kind in ('fetch', 'index')
+), finished as (
+  select * from ended where kind = 'fetch'
+), indexed as (
+  -- A job that nobody ever claimed has indexed nothing.
+  select max(every.started_at) as last_started_at, max(every.finished_at) as last_finished_at
+    from (select lease_acquired_at as started_at, null::timestamptz as finished_at from live where kind = 'index'
+          union all
+          select started_at, finished_at from ended where kind = 'index' and started_at is not null) every
 ), requested as (
   select max(every.created_at) as last_at, max(every.started_at) as last_started_at
     from (select created_at, lease_acquired_at as started_at from live where kind = 'fetch'
@@ -37,6 +46,8 @@ select repo.id, repo.name, repo.last_successful_fetch_at,
        requested.last_at as last_requested_fetch_at,
        requested.last_started_at as last_fetch_started_at,
        (select max(finished_at) from finished) as last_fetch_finished_at,
+       indexed.last_started_at as last_index_started_at,
+       indexed.last_finished_at as last_index_finished_at,
        (select e.last_error
           from (select last_error, coalesce(lease_heartbeat_at, not_before, created_at) as at
                   from live where last_error is not null
@@ -50,6 +61,7 @@ select repo.id, repo.name, repo.last_successful_fetch_at,
        s.owner as stack_owner, s.heartbeat_at as stack_heartbeat_at, s.expires_at as stack_expires_at
   from repo
  cross join requested
+ cross join indexed
  cross join unmet
   left join held f on f.lane = 'fetch'
   left join held i on i.lane = 'index'

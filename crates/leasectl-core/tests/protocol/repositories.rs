@@ -1,7 +1,8 @@
 //! Registering, finding and removing repositories, and what a fetch records.
 
-use leasectl_core::job::PublicState;
-use leasectl_core::kind::Lane;
+use leasectl_core::job::{EnqueueRequest, PublicState};
+use leasectl_core::kind::{CanonicalArgs, Lane};
+use leasectl_core::lease;
 use leasectl_core::repository::{
     self, FetchRecord, NewRepository, RegisterError, RemoveOutcome, RepoRef,
 };
@@ -145,21 +146,20 @@ async fn the_diagnostics_follow_a_fetch_from_request_to_success() {
         .canonical_args("fetch", &serde_json::json!({}))
         .unwrap();
     fixture
-        .enqueue_as(leasectl_core::job::EnqueueRequest::new(repo, &spec, args))
+        .enqueue_as(EnqueueRequest::new(repo, &spec, args))
         .await;
     let asked = status().await;
     assert_eq!(asked.dirty, Some(true));
     assert!(asked.last_requested_fetch_at.is_some() && !asked.fetch_in_progress);
 
     let me = owner("me");
-    let request = leasectl_core::lease::ClaimRequest {
+    let request = lease::ClaimRequest {
         slots: &[(Lane::Fetch, 1)],
         kinds: &["fetch"],
     };
-    let mut leases =
-        leasectl_core::lease::claim(&fixture.client().await, &me, &fixture.settings, &request)
-            .await
-            .unwrap();
+    let mut leases = lease::claim(&fixture.client().await, &me, &fixture.settings, &request)
+        .await
+        .unwrap();
     let running = status().await;
     assert!(running.fetch_in_progress);
     assert_eq!(running.fetch_lease_owner_id.as_deref(), Some(me.as_str()));
@@ -169,4 +169,54 @@ async fn the_diagnostics_follow_a_fetch_from_request_to_success() {
     let clean = status().await;
     assert_eq!((clean.dirty, clean.dirty_since), (Some(false), None));
     assert!(clean.last_fetch_finished_at.is_some() && !clean.fetch_in_progress);
+}
+
+#[tokio::test]
+async fn the_diagnostics_tell_when_the_index_began_and_ended_last() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let name = RepoName::parse("team/a").unwrap();
+    let times = || async {
+        let status = repository::change_status(&fixture.database, &name).await;
+        let status = status.unwrap().expect("it is registered");
+        let of_fetch = (status.last_fetch_started_at, status.last_fetch_finished_at);
+        assert_eq!(of_fetch, (None, None), "an index is no fetch");
+        (status.last_index_started_at, status.last_index_finished_at)
+    };
+    // The names of kinds are what the diagnostics go by.
+    let index = leasectl_core::kind::INDEX;
+    let enqueue = || async {
+        let request = EnqueueRequest::new(repo, &index, CanonicalArgs::none());
+        fixture.enqueue_as(request).await.job_id
+    };
+    let claim = || async {
+        let request = lease::ClaimRequest {
+            slots: &[(Lane::Index, 1)],
+            kinds: &[index.name],
+        };
+        let client = fixture.client().await;
+        let claimed = lease::claim(&client, &owner("me"), &fixture.settings, &request).await;
+        claimed.unwrap().pop().expect("a job is ready")
+    };
+    assert_eq!(times().await, (None, None));
+    let cancelled = enqueue().await;
+    leasectl_core::job::cancel(&fixture.database, cancelled)
+        .await
+        .unwrap();
+    assert_eq!(times().await, (None, None), "it never began");
+
+    enqueue().await;
+    let first = claim().await;
+    let (started, finished) = times().await;
+    assert!(started.is_some() && finished.is_none());
+    fixture.settle(first.complete(done())).await;
+    let (again, finished) = times().await;
+    assert_eq!(again, started);
+    assert!(finished > started);
+
+    enqueue().await;
+    let _second = claim().await;
+    let (newer, still) = times().await;
+    assert!(newer > finished);
+    assert_eq!(still, finished);
 }
