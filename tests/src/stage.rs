@@ -163,6 +163,29 @@ impl Stage {
         History::read(&self.sql())
     }
 
+    /// What the jobs went through, once all have ended: those too that followed from others.
+    ///
+    /// # Panics
+    /// When one does not end.
+    #[must_use]
+    #[track_caller]
+    pub fn whole_history(&self) -> History {
+        self.wait_until_idle();
+        self.history()
+    }
+
+    /// Waits until there is no live job.
+    ///
+    /// # Panics
+    /// When one does not end.
+    #[track_caller]
+    pub fn wait_until_idle(&self) {
+        wait_until(PATIENCE, "every job to end", || {
+            let live: i64 = self.sql().one("select count(*) from leasectl.job", &[]);
+            (live == 0).then_some(())
+        });
+    }
+
     /// The environment of every program on this stage.
     pub(crate) fn environment(&self) -> Vec<(String, OsString)> {
         let mut variables: Vec<(String, OsString)> = vec![

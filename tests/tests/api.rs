@@ -148,10 +148,15 @@ fn the_change_status_tells_what_is_known_and_null_otherwise() {
         (&running["fetch_in_progress"], &running["dirty"]),
         (&json!(true), &json!(true))
     );
+    assert_eq!(running["last_index_started_at"], Value::Null);
     remote.set_bytes_per_second(None);
     stage.wait_for_end(&job);
+    // The index that follows.
+    stage.wait_until_idle();
     let done = api.get(path).expect(200);
     assert_fields(&done, fields);
+    assert_time(&done["last_index_started_at"]);
+    assert_time(&done["last_index_finished_at"]);
     assert_eq!(
         (&done["fetch_in_progress"], &done["dirty"]),
         (&json!(false), &json!(false))
@@ -270,7 +275,7 @@ fn jobs_are_cancelled_and_repeated_where_their_state_allows_it() {
     ] {
         api.post(&path, &json!({})).expect_problem(404);
     }
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -334,6 +339,7 @@ fn measurements_and_the_description_name_what_the_contract_names() {
     for line in [
         "leasectl_jobs_settled_total{kind=\"fetch\",outcome=\"completed\"} 1",
         "leasectl_claims_total{kind=\"fetch\"} 1",
+        "leasectl_jobs_enqueued_total{kind=\"index\"} 1",
         "leasectl_repos_recloned_total{reason=\"missing\"} 1",
         "leasectl_job_seconds",
         "leasectl_queue_wait_seconds",

@@ -167,7 +167,7 @@ fn random_faults_lose_no_job_and_break_no_invariant() {
     }
     chaos.calm();
 
-    chaos.stage.history().check_all_ended();
+    chaos.stage.whole_history().check_all_ended();
     for job in &chaos.jobs {
         let job = chaos.stage.job(job);
         assert_job_view(&job);

@@ -84,7 +84,7 @@ fn what_does_not_finish_in_time_is_handed_back_without_spending_an_attempt() {
         (&ended["state"], &ended["attempt"]),
         (&"completed".into(), &1.into())
     );
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn redeploys_do_not_use_up_a_job() {
         (&"completed".into(), &1.into())
     );
     assert_eq!(ended["attempts"].as_array().unwrap().len(), 7, "{ended:#}");
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]

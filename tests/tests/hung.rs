@@ -54,5 +54,5 @@ fn a_job_that_hangs_in_every_attempt_ends_in_error_and_shows_each_of_them() {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
     assert!(!worker.has_ended());
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }

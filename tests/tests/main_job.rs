@@ -73,7 +73,7 @@ fn a_fetch_completes_and_its_branches_are_recorded() {
     );
     assert_eq!(clone.git(&["rev-parse", "refs/tags/v1"]), main);
     clone.git(&["fsck", "--full", "--strict"]);
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]

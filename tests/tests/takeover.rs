@@ -84,7 +84,7 @@ fn a_worker_killed_right_after_its_claim_is_replaced() {
         second.log().contains(first.owner()),
         "a reclaim names the old owner"
     );
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_worker_killed_in_mid_clone_leaves_no_writer_and_no_half_clone() {
     ] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_worker_killed_inside_its_fenced_transaction_leaves_nothing_half_recorded() 
         "the clone was good: {ended:#}"
     );
     assert_eq!(stage.sql().one::<i64>(branches, &[&repo]), 1);
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_worker_killed_before_it_settles_has_not_finished_the_job() {
         assert_eq!(ended["state"], "completed", "{ended:#}");
         assert_eq!(ended["attempts"][0]["owner"], first.owner(), "{ended:#}");
     }
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_frozen_worker_is_replaced_and_its_late_writes_are_refused() {
         "nothing was written after the takeover"
     );
     assert!(!first.has_ended());
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
     drop(second);
     assert_eq!(
         stage.fetch(&repo)["attempts"][0]["owner"],
@@ -256,7 +256,7 @@ fn a_worker_frozen_inside_its_fenced_transaction_does_not_hold_up_the_takeover()
     first.thaw();
     stage.fetch(&repo);
     assert_eq!(stage.job(&job), ended, "its commit came too late");
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_wedged_handler_in_a_living_worker_loses_its_lease() {
     assert!(outcome == "failed" || outcome == "lost", "{ended:#}");
     assert_error(&ended["attempts"][0]["error"], "no_progress");
     assert!(!worker.has_ended());
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn a_job_that_loses_its_worker_three_times_in_a_row_ends_in_error() {
         .collect();
     assert_eq!(outcomes, ["lost", "lost", "lost"], "{ended:#}");
     stage.fetch(&repo);
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }
 
 #[test]
@@ -351,5 +351,5 @@ fn a_living_worker_is_not_robbed_when_others_start() {
         stage.json(&["status"])["workers"].as_array().unwrap().len(),
         1 + others.len()
     );
-    stage.history().check_all_ended();
+    stage.whole_history().check_all_ended();
 }

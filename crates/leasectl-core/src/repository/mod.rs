@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 pub use self::change_status::{ChangeStatus, change_status};
 pub use self::due::due_for_fetch;
-pub use self::projection::{Branch, FetchRecord, branches, learn_default_branch, record_fetch};
+pub use self::projection::{
+    Branch, FetchRecord, Recorded, branches, learn_default_branch, record_fetch,
+};
 pub use self::register::{NewRepository, RegisterError, Registered, register};
 
 use crate::database::{Database, DatabaseError, limited};

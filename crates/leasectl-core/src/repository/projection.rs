@@ -43,8 +43,19 @@ pub struct FetchRecord {
     pub head: Option<String>,
 }
 
+/// What a fetch meant for the repository that it was recorded for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recorded {
+    /// The default branch has another head than the last fetch had recorded, or another branch is the default
+    /// one, or this was the first fetch.
+    Moved,
+    /// The default branch is where it was, or there is none.
+    Unmoved,
+    /// The repository was removed meanwhile; nothing was written.
+    Removed,
+}
+
 /// Replaces a repository's projection by what a fetch found, under the fetching lease's fence.
-/// Returns whether the repository is still registered.
 ///
 /// # Errors
 /// When the database is away.
@@ -52,22 +63,22 @@ pub async fn record_fetch(
     fenced: &FencedTransaction<'_>,
     repo_id: RepoId,
     record: &FetchRecord,
-) -> Result<bool, FenceError> {
+) -> Result<Recorded, FenceError> {
     let transaction = fenced.statements();
     let (names, heads): (Vec<&str>, Vec<&str>) = record
         .branches
         .iter()
         .map(|(name, head)| (name.as_str(), head.as_str()))
         .unzip();
-    let updated = transaction
-        .execute(
+    let noted = transaction
+        .query_opt(
             include_str!("record_fetch.sql"),
             &[&repo_id.as_uuid(), &record.default_branch, &record.head],
         )
         .await?;
-    if updated == 0 {
-        return Ok(false);
-    }
+    let Some(noted) = noted else {
+        return Ok(Recorded::Removed);
+    };
     transaction
         .execute(
             include_str!("record_branches.sql"),
@@ -80,7 +91,11 @@ pub async fn record_fetch(
             &[&repo_id.as_uuid(), &names],
         )
         .await?;
-    Ok(true)
+    Ok(if noted.get("moved") {
+        Recorded::Moved
+    } else {
+        Recorded::Unmoved
+    })
 }
 
 /// Notes the default branch that a clone has, where no fetch has recorded one yet.

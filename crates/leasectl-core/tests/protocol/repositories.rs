@@ -1,12 +1,14 @@
 //! Registering, finding and removing repositories, and what a fetch records.
 
+use leasectl_core::ids::RepoId;
 use leasectl_core::job::{EnqueueRequest, PublicState};
 use leasectl_core::kind::{CanonicalArgs, Lane};
 use leasectl_core::lease;
 use leasectl_core::repository::{
-    self, FetchRecord, NewRepository, RegisterError, RemoveOutcome, RepoRef,
+    self, FetchRecord, NewRepository, Recorded, RegisterError, RemoveOutcome, RepoRef,
 };
 use leasectl_remote::{Locality, RemoteUrl, RepoName};
+use uuid::Uuid;
 
 use crate::fixture::{FETCH, Fixture, done, owner};
 
@@ -64,36 +66,37 @@ async fn without_a_wish_a_free_name_is_found() {
     assert_ne!(one.unwrap().repository.name, two.unwrap().repository.name);
 }
 
+/// Records a fetch that found these branches, of which the first is the default one.
+async fn record(fixture: &Fixture, repo: RepoId, branches: &[(&str, &str)]) -> Recorded {
+    fixture.enqueue(repo, &FETCH, "").await;
+    let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
+    let fence = lease.fence();
+    let mut client = fixture.client().await;
+    let fenced = fence.begin(&mut client).await.unwrap();
+    let first = branches.first();
+    let record = FetchRecord {
+        branches: branches
+            .iter()
+            .map(|(n, h)| ((*n).to_owned(), (*h).to_owned()))
+            .collect(),
+        default_branch: first.map(|(name, _)| (*name).to_owned()),
+        head: first.map(|(_, head)| (*head).to_owned()),
+    };
+    let recorded = repository::record_fetch(&fenced, repo, &record)
+        .await
+        .unwrap();
+    fenced.commit().await.unwrap();
+    drop(client);
+    fixture.settle(lease.complete(done())).await;
+    recorded
+}
+
 #[tokio::test]
 async fn a_fetch_replaces_the_branch_projection() {
     let fixture = Fixture::new().await;
     let repo = fixture.repository("a").await;
-    for (note, branches) in [
-        ("1", vec![("main", "a1"), ("old", "b1")]),
-        ("2", vec![("main", "a2")]),
-    ] {
-        fixture.enqueue(repo, &FETCH, note).await;
-        let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
-        let fence = lease.fence();
-        let mut client = fixture.client().await;
-        let fenced = fence.begin(&mut client).await.unwrap();
-        let record = FetchRecord {
-            branches: branches
-                .iter()
-                .map(|(n, h)| ((*n).to_owned(), (*h).to_owned()))
-                .collect(),
-            default_branch: Some("main".to_owned()),
-            head: Some(branches[0].1.to_owned()),
-        };
-        assert!(
-            repository::record_fetch(&fenced, repo, &record)
-                .await
-                .unwrap()
-        );
-        fenced.commit().await.unwrap();
-        drop(client);
-        fixture.settle(lease.complete(done())).await;
-    }
+    record(&fixture, repo, &[("main", "a1"), ("old", "b1")]).await;
+    record(&fixture, repo, &[("main", "a2")]).await;
     let branches = repository::branches(&fixture.database, repo).await.unwrap();
     let heads: Vec<_> = branches
         .iter()
@@ -106,6 +109,54 @@ async fn a_fetch_replaces_the_branch_projection() {
         .unwrap();
     assert_eq!(stored.head.as_deref(), Some("a2"));
     assert!(stored.last_successful_fetch_at.is_some());
+}
+
+#[tokio::test]
+async fn a_fetch_says_whether_the_default_branch_moved() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    for (found, what, branches) in [
+        (Recorded::Unmoved, "nothing is there", &[][..]),
+        (Recorded::Moved, "the first head", &[("main", "a1")]),
+        (Recorded::Unmoved, "the same", &[("main", "a1")]),
+        (
+            Recorded::Unmoved,
+            "another branch is new",
+            &[("main", "a1"), ("next", "a1")],
+        ),
+        (
+            Recorded::Unmoved,
+            "another branch moved",
+            &[("main", "a1"), ("next", "b1")],
+        ),
+        (
+            Recorded::Moved,
+            "a new head",
+            &[("main", "a2"), ("next", "a2")],
+        ),
+        (
+            Recorded::Moved,
+            "another default branch at the same head",
+            &[("next", "a2"), ("main", "a2")],
+        ),
+        (Recorded::Unmoved, "everything is gone", &[]),
+        (Recorded::Moved, "it is back", &[("next", "a2")]),
+    ] {
+        assert_eq!(record(&fixture, repo, branches).await, found, "{what}");
+    }
+    let removed = Uuid::from_u128(7).into();
+    fixture.enqueue(repo, &FETCH, "").await;
+    let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
+    let fence = lease.fence();
+    let mut client = fixture.client().await;
+    let fenced = fence.begin(&mut client).await.unwrap();
+    let nothing = FetchRecord {
+        branches: Vec::new(),
+        default_branch: None,
+        head: None,
+    };
+    let recorded = repository::record_fetch(&fenced, removed, &nothing).await;
+    assert_eq!(recorded.unwrap(), Recorded::Removed);
 }
 
 #[tokio::test]

@@ -64,6 +64,11 @@ pub(crate) fn liveness_mode(mode: Liveness) {
     }
 }
 
+/// Counts a job that this worker accepted.
+pub(crate) fn enqueued(kind: &'static str) {
+    counter!("leasectl_jobs_enqueued_total", "kind" => kind).increment(1);
+}
+
 /// Counts a clone that had to be made again.
 pub(crate) fn recloned(reason: &'static str) {
     counter!("leasectl_repos_recloned_total", "reason" => reason).increment(1);

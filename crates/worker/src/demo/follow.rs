@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use leasectl_core::ids::JobId;
-use leasectl_core::job::{self, EnqueueRequest, JobView, PublicState, enqueue};
-use leasectl_core::kind::{KindSpec, Kinds};
+use leasectl_core::job::{self, EnqueueRequest, JobFilter, JobView, PublicState, enqueue};
+use leasectl_core::kind::{CanonicalArgs, INDEX, KindSpec};
 use leasectl_core::wakeup;
-use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use super::stage::Stage;
@@ -18,10 +17,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Accepts a job for the demo's repository.
 pub(crate) async fn enqueue_job(stage: &Stage, kind: &KindSpec) -> Result<JobId, CommandError> {
-    let args = Kinds::standard()
-        .canonical_args(kind.name, &json!({}))
-        .map_err(|error| CommandError::caused(Exit::Failed, &error))?;
-    let request = EnqueueRequest::new(stage.repository().id, kind, args);
+    let request = EnqueueRequest::new(stage.repository().id, kind, CanonicalArgs::none());
     let accepted = enqueue(stage.database(), &[request]).await?;
     // A hint that saves the workers' next poll; the job is found without it.
     if let Ok(client) = stage.database().client().await {
@@ -31,6 +27,22 @@ pub(crate) async fn enqueue_job(stage: &Stage, kind: &KindSpec) -> Result<JobId,
     first
         .map(|job| job.job_id)
         .ok_or_else(|| CommandError::new(Exit::Failed, "the database accepted no job"))
+}
+
+/// The index that a fetch had follow; nothing when the default branch had not moved.
+pub(crate) async fn index_after(
+    stage: &Stage,
+    fetch: &JobView,
+) -> Result<Option<JobId>, CommandError> {
+    let indexes = JobFilter {
+        repo_id: Some(fetch.repo_id),
+        kind: Some(INDEX.name.to_owned()),
+        state: None,
+    };
+    let newest = job::list(stage.database(), &indexes, 1, None).await?;
+    let newest = newest.items.first();
+    let follows = newest.filter(|index| index.created_at >= fetch.created_at);
+    Ok(follows.map(|index| index.id))
 }
 
 /// Looks at the job until `enough` says so or the job is over, telling its progress.

@@ -1,37 +1,60 @@
-//! The demo without a crash: one fetch and one index, by whichever worker is quicker.
+//! The demo without a crash: one fetch and the index that follows from it, by whichever worker is quicker.
 
+use leasectl_core::ids::JobId;
 use leasectl_core::job::JobView;
 use leasectl_core::kind::{FETCH, INDEX, KindSpec};
 
-use super::follow::{enqueue_job, fetched, indexed, succeeded, until};
+use super::follow::{enqueue_job, fetched, index_after, indexed, succeeded, until};
 use super::stage::Stage;
 use super::story::Story;
 use crate::cli::CommandError;
 
-/// Fetches the repository, indexes what came, and tells what came of it.
+/// Fetches the repository, follows the index of what came, and tells what came of it.
 pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(), CommandError> {
-    let fetch = step(stage, story, &FETCH).await?;
+    let id = accept(stage, story, &FETCH).await?;
+    let fetch = follow(stage, story, &FETCH, id).await?;
     story.tell(&format!("fetch completed: {}", fetched(&fetch)))?;
-    let result = fetch.result.unwrap_or_default();
+    let has_head = fetch
+        .result
+        .as_ref()
+        .is_some_and(|found| found["head"].is_string());
     // An empty repository has nothing to index.
-    if result["head"].is_string() {
-        let index = step(stage, story, &INDEX).await?;
+    if has_head {
+        let id = if let Some(id) = index_after(stage, &fetch).await? {
+            story.tell(&format!(
+                "the default branch moved, so the fetch recorded it and accepted job {id}: index"
+            ))?;
+            id
+        } else {
+            // An earlier fetch had found the same.
+            accept(stage, story, &INDEX).await?
+        };
+        let index = follow(stage, story, &INDEX, id).await?;
         story.tell(&format!("index completed: {}", indexed(&index)))?;
     }
     story.timings()
 }
 
-async fn step(
-    stage: &mut Stage,
+async fn accept(
+    stage: &Stage,
     story: &mut Story<'_>,
     kind: &KindSpec,
-) -> Result<JobView, CommandError> {
-    let before = story.elapsed();
+) -> Result<JobId, CommandError> {
     let id = enqueue_job(stage, kind).await?;
     story.tell(&format!(
         "accepted job {id}: {}; it is committed and cannot get lost",
         kind.name
     ))?;
+    Ok(id)
+}
+
+async fn follow(
+    stage: &mut Stage,
+    story: &mut Story<'_>,
+    kind: &KindSpec,
+    id: JobId,
+) -> Result<JobView, CommandError> {
+    let before = story.elapsed();
     let job = until(stage, story, id, None, |_| false).await?;
     story.pause();
     succeeded(&job)?;

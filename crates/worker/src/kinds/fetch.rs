@@ -1,16 +1,19 @@
-//! `fetch`: brings the clone and the branch projection up to date with the remote.
+//! `fetch`: brings the clone and the branch projection up to date with the remote, and has the default branch
+//! indexed where it moved.
 
 use async_trait::async_trait;
 use leasectl_core::failure::{ErrorCode, JobError};
-use leasectl_core::kind::{FETCH, KindSpec};
+use leasectl_core::job::enqueue_fenced;
+use leasectl_core::kind::{FETCH, INDEX, KindSpec};
 use leasectl_core::lease::FenceError;
-use leasectl_core::repository::{self, FetchRecord};
+use leasectl_core::repository::{self, FetchRecord, Recorded};
 use leasectl_remote::{Locality, Refspec};
 use leasectl_repo::{CloneCache, FetchReport, RepoError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::clone::{self, Reporting, job_error};
+use super::follow_up;
 use crate::daemon::{Handler, JobContext, metrics, outage};
 
 /// Runs `fetch` jobs.
@@ -98,34 +101,45 @@ impl FetchHandler {
     }
 }
 
-/// Writes what was fetched, under the fence.
+/// Writes what was fetched and what follows from it, under the fence.
 async fn record(context: &JobContext, report: &FetchReport) -> Result<(), JobError> {
     let record = FetchRecord {
         branches: report.branches.clone(),
         default_branch: report.default_branch.clone(),
         head: report.head.clone(),
     };
-    let is_registered = loop {
+    let recorded = loop {
         match record_once(context, &record).await {
-            Ok(is_registered) => break is_registered,
+            Ok(recorded) => break recorded,
             Err(error) => clone::wait_out(error, &context.cancel).await?,
         }
     };
-    if is_registered {
-        return Ok(());
+    match recorded {
+        Recorded::Moved | Recorded::Unmoved => Ok(()),
+        Recorded::Removed => Err(JobError::permanent(
+            ErrorCode::RepoUnavailable,
+            "the repository was removed while it was fetched; register it again to fetch it",
+        )),
     }
-    Err(JobError::permanent(
-        ErrorCode::RepoUnavailable,
-        "the repository was removed while it was fetched; register it again to fetch it",
-    ))
 }
 
-async fn record_once(context: &JobContext, record: &FetchRecord) -> Result<bool, FenceError> {
+/// A second try, after a commit whose answer was lost, finds the head where it left it: nothing follows twice.
+async fn record_once(context: &JobContext, record: &FetchRecord) -> Result<Recorded, FenceError> {
+    let repo_id = context.job.repo_id;
     let mut client = context.database.client().await?;
     let fenced = context.fence.begin(&mut client).await?;
-    let is_registered = repository::record_fetch(&fenced, context.job.repo_id, record).await?;
+    let recorded = repository::record_fetch(&fenced, repo_id, record).await?;
+    let index = match recorded {
+        // Without arguments, so that it is the same job as the one that an operator asks for. Whether the new
+        // head is indexed already is not asked here: then the job is over in milliseconds.
+        Recorded::Moved => enqueue_fenced(&fenced, repo_id, &INDEX).await?,
+        Recorded::Unmoved | Recorded::Removed => None,
+    };
     fenced.commit().await?;
-    Ok(is_registered)
+    if let Some(index) = index {
+        follow_up::start(context, &client, index).await;
+    }
+    Ok(recorded)
 }
 
 fn refspecs(args: &Value) -> Result<Vec<Refspec>, JobError> {

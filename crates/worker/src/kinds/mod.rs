@@ -2,4 +2,5 @@
 
 mod clone;
 pub mod fetch;
+mod follow_up;
 pub mod index;

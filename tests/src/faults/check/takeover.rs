@@ -41,10 +41,12 @@ fn foreign_time(change: &Change) -> Option<String> {
 }
 
 pub(super) fn the_dead_come_before_the_fresh(digest: &Digest<'_>) -> Vec<String> {
-    // Claims of fresh jobs by owner, each statement once, in the order of their beginnings.
-    let mut fresh: BTreeMap<&str, BTreeSet<(Micros, &str)>> = BTreeMap::new();
+    // Claims of fresh jobs by owner and lane, each statement once, in the order of their beginnings: who has no slot
+    // in the lane of the dead passes nobody by.
+    let mut fresh: BTreeMap<(&str, &str), BTreeSet<(Micros, &str)>> = BTreeMap::new();
     for claim in digest.claims.iter().filter(|claim| !claim.is_takeover()) {
-        let of_owner = fresh.entry(claim.owner()).or_default();
+        let lane = claim.after.lane.as_str();
+        let of_owner = fresh.entry((claim.owner(), lane)).or_default();
         of_owner.insert((claim.change.begun, &claim.change.xid));
     }
     let mut fences: HashMap<(&str, i64), Vec<&FenceAsked>> = HashMap::new();
@@ -66,12 +68,16 @@ pub(super) fn the_dead_come_before_the_fresh(digest: &Digest<'_>) -> Vec<String>
             return None;
         }
         let from = over + 2 * digest.trial.poll_us + SLACK;
-        let passed_by = fresh.iter().find(|(_, claims)| {
+        let mut of_lane = fresh
+            .iter()
+            .filter(|((_, lane), _)| *lane == taken.after.lane);
+        let passed_by = of_lane.find(|(_, claims)| {
             let after = claims.iter().filter(|(begun, _)| *begun > from);
             let missed = after.filter(|(begun, _)| *begun < taken.change.begun);
             missed.count() > FRESH_CLAIMS
         });
-        passed_by.map(|(owner, _)| format!("{owner} claimed fresh jobs since {over}: {taken:?}"))
+        passed_by
+            .map(|((owner, _), _)| format!("{owner} claimed fresh jobs since {over}: {taken:?}"))
     };
     let takeovers = digest.claims.iter().filter(|claim| claim.is_takeover());
     takeovers.filter_map(starved).collect()

@@ -1,0 +1,81 @@
+//! What an index follows from, and what follows from an index.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use leasectl_tests::{Remote, Stage};
+use serde_json::{Value, json};
+
+/// The jobs of a kind, oldest first, once all jobs have ended.
+fn ended(stage: &Stage, repo: &str, kind: &str) -> Vec<Value> {
+    stage.wait_until_idle();
+    let list = stage.json(&["job", "list", "--repo", repo, "--kind", kind]);
+    let jobs = list["items"].as_array().unwrap().iter().rev();
+    jobs.cloned().collect()
+}
+
+#[test]
+fn a_fetch_has_the_default_branch_indexed_whenever_it_moved_and_only_then() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    let first = origin.commit("main", "first.rs", b"pub fn first() {}\n");
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+    let indexed = |count: usize, reference: &str, commit: &str| {
+        stage.fetch(&repo);
+        let jobs = ended(&stage, &repo, "index");
+        assert_eq!(jobs.len(), count, "{jobs:#?}");
+        let last = jobs.last().unwrap();
+        assert_eq!(
+            (&last["state"], &last["args"]),
+            (&json!("completed"), &json!({}))
+        );
+        assert_eq!(last["result"]["ref"], reference, "{last:#}");
+        assert_eq!(last["result"]["commit"], commit, "{last:#}");
+        last["result"]["blobs_indexed"].clone()
+    };
+
+    indexed(1, "main", &first);
+    indexed(1, "main", &first);
+    let topic = origin.commit("topic", "topic.rs", b"pub fn topic() {}\n");
+    indexed(1, "main", &first);
+    let next = origin.commit("main", "next.rs", b"pub fn next() {}\n");
+    assert_eq!(indexed(2, "main", &next), 1, "only what is new is read");
+    origin.set_default_branch("topic");
+    indexed(3, "topic", &topic);
+    // Back where it was: it moved, and costs nothing.
+    origin.set_ref("refs/heads/topic", &next);
+    assert_eq!(indexed(4, "topic", &next), 0);
+    let answer = stage.json(&["search", &repo, "fn next"]);
+    assert_eq!(answer["items"][0]["ref"], "topic", "{answer:#}");
+}
+
+#[test]
+fn the_index_that_follows_from_a_fetch_waits_for_no_poll() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let _origin = remote.repository("acme/app");
+    let repo = stage.register(&remote.url("acme/app"));
+    let job = stage.enqueue_fetch(&repo);
+    // It looks once, when it starts, and then nobody would in the time that this test has.
+    let _worker = stage.worker().flag("--poll-interval", "10m").start();
+    assert_eq!(stage.wait_for_end(&job)["state"], "completed");
+    assert_eq!(ended(&stage, &repo, "index")[0]["state"], "completed");
+}
+
+#[test]
+fn an_index_that_follows_is_left_for_a_worker_that_indexes() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let _origin = remote.repository("acme/app");
+    let repo = stage.register(&remote.url("acme/app"));
+    let fetches = stage.worker().flag("--concurrency", "index=0").start();
+    stage.fetch(&repo);
+    let asked = stage.json(&["enqueue", "index", &repo]);
+    assert_eq!(asked["deduplicated"], true, "it is the same job: {asked}");
+    assert_eq!(asked["state"], "queued");
+    drop(fetches);
+    let _worker = stage.worker().start();
+    let job = stage.wait_for_end(asked["job_id"].as_str().unwrap());
+    assert_eq!(job["state"], "completed", "{job:#}");
+}
