@@ -299,20 +299,3 @@ fn a_search_that_meets_a_damaged_clone_has_it_made_again_and_answers() {
     assert_eq!(remote.seen().packs, packs + 1, "it was cloned once more");
     Origin::at(&stage.clone_dir(&repo)).git(&["fsck", "--full"]);
 }
-
-#[test]
-fn a_ref_that_nobody_has_ends_the_job_and_shows_nothing() {
-    let stage = Stage::new();
-    let remote = Remote::start();
-    let _origin = remote.repository("acme/app");
-    let repo = stage.register(&remote.url("acme/app"));
-    let _worker = stage.worker().start();
-    let run = stage.run(&[
-        "enqueue", "index", &repo, "--arg", "ref=nope", "--wait", "--json",
-    ]);
-    let job = run.expect_code(5).json();
-    assert_eq!(job["last_error"]["code"], "ref_not_found", "{job}");
-    assert!(view(&stage, "path", "index_files", &repo, "nope").is_empty());
-    let run = stage.run(&["enqueue", "index", &repo, "--arg", "ref=--upload-pack=x"]);
-    run.expect_code(2);
-}

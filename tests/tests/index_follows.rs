@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use leasectl_tests::{Remote, Stage};
+use leasectl_tests::{Origin, Remote, Stage};
 use serde_json::{Value, json};
 
 /// The jobs of a kind, oldest first, once all jobs have ended.
@@ -11,6 +11,12 @@ fn ended(stage: &Stage, repo: &str, kind: &str) -> Vec<Value> {
     let list = stage.json(&["job", "list", "--repo", repo, "--kind", kind]);
     let jobs = list["items"].as_array().unwrap().iter().rev();
     jobs.cloned().collect()
+}
+
+/// How many files the index shows of a ref.
+fn files(stage: &Stage, repo: &str, reference: &str) -> i64 {
+    let count = "select count(*) from leasectl.index_files where repo_id::text = $1 and ref = $2";
+    stage.sql().one(count, &[&repo, &reference])
 }
 
 #[test]
@@ -78,4 +84,40 @@ fn an_index_that_follows_is_left_for_a_worker_that_indexes() {
     let _worker = stage.worker().start();
     let job = stage.wait_for_end(asked["job_id"].as_str().unwrap());
     assert_eq!(job["state"], "completed", "{job:#}");
+}
+
+#[test]
+fn a_ref_that_nobody_has_ends_the_job_and_shows_nothing() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let _origin = remote.repository("acme/app");
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+    let run = stage.run(&[
+        "enqueue", "index", &repo, "--arg", "ref=nope", "--wait", "--json",
+    ]);
+    let job = run.expect_code(5).json();
+    assert_eq!(job["last_error"]["code"], "ref_not_found", "{job}");
+    assert_eq!(files(&stage, &repo, "nope"), 0);
+    // What was recorded of the remote may be old: a fetch looks, finds a default branch, and that is the end of it.
+    assert_eq!(ended(&stage, &repo, "fetch").len(), 1);
+    let indexes = ended(&stage, &repo, "index");
+    assert_eq!(indexes.len(), 2, "{indexes:#?}");
+    assert_eq!(indexes[1]["result"]["ref"], "main");
+    let run = stage.run(&["enqueue", "index", &repo, "--arg", "ref=--upload-pack=x"]);
+    run.expect_code(2);
+}
+
+#[test]
+fn an_empty_repository_is_fetched_once_for_an_index_that_finds_nothing() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let _origin = Origin::create(&remote.folder("acme/empty"));
+    let repo = stage.register(&remote.url("acme/empty"));
+    let _worker = stage.worker().start();
+    let run = stage.run(&["enqueue", "index", &repo, "--wait", "--json"]);
+    let job = run.expect_code(5).json();
+    assert_eq!(job["last_error"]["code"], "ref_not_found", "{job}");
+    assert_eq!(ended(&stage, &repo, "fetch").len(), 1);
+    assert_eq!(ended(&stage, &repo, "index").len(), 1);
 }

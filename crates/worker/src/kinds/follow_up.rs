@@ -1,8 +1,12 @@
 //! Jobs that follow from the work of another.
 
 use leasectl_core::database::Client;
-use leasectl_core::job::FollowUp;
+use leasectl_core::failure::JobError;
+use leasectl_core::job::{FollowUp, enqueue_fenced};
+use leasectl_core::kind::FETCH;
+use leasectl_core::lease::FenceError;
 
+use super::clone;
 use crate::daemon::{JobContext, metrics, outage};
 
 /// Has a job start whose transaction has committed.
@@ -16,4 +20,25 @@ pub(super) async fn start(context: &JobContext, client: &Client, follow_up: Foll
         let error = outage::chain(&error);
         tracing::debug!(error, "a job that follows is found by polling");
     }
+}
+
+/// Accepts a `fetch` of the job's repository, under the fence.
+pub(super) async fn ask_for_fetch(context: &JobContext) -> Result<(), JobError> {
+    loop {
+        match accept_fetch(context).await {
+            Ok(()) => return Ok(()),
+            Err(error) => clone::wait_out(error, &context.cancel).await?,
+        }
+    }
+}
+
+async fn accept_fetch(context: &JobContext) -> Result<(), FenceError> {
+    let mut client = context.database.client().await?;
+    let fenced = context.fence.begin(&mut client).await?;
+    let follow_up = enqueue_fenced(&fenced, context.job.repo_id, &FETCH).await?;
+    fenced.commit().await?;
+    if let Some(follow_up) = follow_up {
+        start(context, &client, follow_up).await;
+    }
+    Ok(())
 }

@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use self::run::{Failure, Run, ask};
 use self::walk::object;
 use super::clone::{self, Reporting, job_error};
+use super::follow_up;
 use crate::daemon::{Handler, JobContext};
 
 /// How often a run begins again because a part of the index was collected.
@@ -147,15 +148,19 @@ impl IndexHandler {
             Ok(clone) => self.resolve(run, &clone, reference, recorded).await,
             Err(error) => Err(error.into()),
         };
-        match found {
-            // What was recorded is gone from the remote, or the ref is newer than this clone.
-            Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound => {
-                let fetched = self.cache.fetch(target, &[], &sink, &context.cancel).await;
-                let clone = fetched.map_err(|error| job_error(&error))?.clone;
-                self.resolve(run, &clone, reference, None).await
-            }
-            found => found,
+        if !is_not_found(&found) {
+            return found;
         }
+        // What was recorded is gone from the remote, or the ref is newer than this clone.
+        let fetched = self.cache.fetch(target, &[], &sink, &context.cancel).await;
+        let clone = fetched.map_err(|error| job_error(&error))?.clone;
+        let found = self.resolve(run, &clone, reference, None).await;
+        if is_not_found(&found) {
+            // What is recorded of the remote may be old as well. This comes to an end: that fetch has an index
+            // follow only when the default branch moved to a head, and an index of that one finds it.
+            follow_up::ask_for_fetch(context).await?;
+        }
+        found
     }
 
     /// What the ref leads to: the commit that was recorded for it, as far as one was.
@@ -184,6 +189,10 @@ impl IndexHandler {
             resolved => Ok((content, resolved?)),
         }
     }
+}
+
+fn is_not_found<T>(found: &Result<T, Failure>) -> bool {
+    matches!(found, Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound)
 }
 
 fn ruleset() -> Vec<stored::Extractor<'static>> {
