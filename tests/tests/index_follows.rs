@@ -121,3 +121,27 @@ fn an_empty_repository_is_fetched_once_for_an_index_that_finds_nothing() {
     assert_eq!(ended(&stage, &repo, "fetch").len(), 1);
     assert_eq!(ended(&stage, &repo, "index").len(), 1);
 }
+
+#[test]
+fn a_branch_that_is_gone_is_gone_from_the_index_after_the_next_fetch() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    origin.commit("topic", "topic.rs", b"pub fn topic() {}\n");
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+    stage.fetch(&repo);
+    let topic = ["enqueue", "index", &repo, "--arg", "ref=topic", "--wait"];
+    stage.run(&topic).ok();
+    stage.wait_until_idle();
+    assert_eq!(files(&stage, &repo, "topic"), 1);
+    assert_eq!(files(&stage, &repo, "main"), 1);
+
+    origin.delete_branch("topic");
+    stage.fetch(&repo);
+
+    assert_eq!(files(&stage, &repo, "topic"), 0);
+    assert_eq!(files(&stage, &repo, "main"), 1);
+    let search = ["search", &repo, "topic", "--ref", "topic"];
+    stage.run(&search).expect_code(3);
+}

@@ -6,7 +6,7 @@ use super::error::IndexError;
 use super::ids::{DirId, DomainId, LinksId, ObjectId, RulesetId};
 use crate::database::{Client, DatabaseError};
 use crate::ids::RepoId;
-use crate::lease::FencedTransaction;
+use crate::lease::{FenceError, FencedTransaction};
 use crate::time::Timestamp;
 
 /// A whole tree, ready to answer.
@@ -134,7 +134,7 @@ pub async fn unpublish(
     fenced: &FencedTransaction<'_>,
     repo_id: RepoId,
     names: &[&str],
-) -> Result<u64, IndexError> {
+) -> Result<u64, FenceError> {
     let transaction = fenced.statements();
     let statement = transaction
         .prepare_cached(include_str!("unpublish.sql"))

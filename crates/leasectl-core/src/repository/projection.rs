@@ -5,6 +5,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::database::{Database, DatabaseError};
 use crate::ids::RepoId;
+use crate::index;
 use crate::lease::{FenceError, FencedTransaction};
 use crate::time::Timestamp;
 
@@ -55,7 +56,8 @@ pub enum Recorded {
     Removed,
 }
 
-/// Replaces a repository's projection by what a fetch found, under the fetching lease's fence.
+/// Replaces a repository's projection by what a fetch found, under the fetching lease's fence. Branches that are
+/// gone take their index with them: no ref leads to their trees any more, and the collector may have those.
 ///
 /// # Errors
 /// When the database is away.
@@ -85,17 +87,29 @@ pub async fn record_fetch(
             &[&repo_id.as_uuid(), &names, &heads],
         )
         .await?;
-    transaction
-        .execute(
-            include_str!("forget_branches.sql"),
-            &[&repo_id.as_uuid(), &names],
-        )
-        .await?;
+    forget_branches(fenced, repo_id, &names).await?;
     Ok(if noted.get("moved") {
         Recorded::Moved
     } else {
         Recorded::Unmoved
     })
+}
+
+async fn forget_branches(
+    fenced: &FencedTransaction<'_>,
+    repo_id: RepoId,
+    there: &[&str],
+) -> Result<(), FenceError> {
+    let sql = include_str!("forget_branches.sql");
+    let parameters: [&(dyn ToSql + Sync); 2] = [&repo_id.as_uuid(), &there];
+    let rows = fenced.statements().query(sql, &parameters).await?;
+    let mut gone: Vec<&str> = rows.iter().map(|row| row.get("name")).collect();
+    // In the index such a name is that of a tag or of a worktree, whatever a branch is called.
+    gone.retain(|name| !name.starts_with("refs/"));
+    if !gone.is_empty() {
+        index::unpublish(fenced, repo_id, &gone).await?;
+    }
+    Ok(())
 }
 
 /// Notes the default branch that a clone has, where no fetch has recorded one yet.

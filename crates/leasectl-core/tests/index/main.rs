@@ -15,6 +15,7 @@ mod domains;
     reason = "shared with the tests of the protocol, which need more of it"
 )]
 mod fixture;
+mod forgetting;
 mod growth;
 mod indexer;
 mod plans;

@@ -288,10 +288,11 @@ async fn publish_fenced(
     asked: &Asked,
 ) -> Result<Option<RefState>, IndexError> {
     let fenced = fence.begin(client).await?;
-    let state = publish(&fenced, new).await?;
+    // The repository's row before the ref's, as a fetch writes them that forgets a branch.
     if asked.is_default {
         repository::learn_default_branch(&fenced, new.repo_id, new.name).await?;
     }
+    let state = publish(&fenced, new).await?;
     fenced.commit().await?;
     Ok(state)
 }
