@@ -1,5 +1,6 @@
--- Lets the database itself write the history of a fault run: every change of a job's lease, every
--- finished job, and everything that a fetch writes, with the connection and the transaction that did it.
+-- Lets the database itself write the history of a fault run: every change of a job's lease, every finished job,
+-- everything that a fetch writes and every ref that an index publishes, with the connection and the transaction that
+-- did it.
 -- Rows of one job are numbered in the order of their commits, since each change holds the row's lock;
 -- between rows the commit's own time decides (track_commit_timestamp).
 create schema audit;
@@ -74,3 +75,13 @@ begin
 end $$;
 create trigger audit after insert or update or delete on leasectl.branch
   for each row execute function audit.branch();
+
+create function audit.index_ref() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, after)
+  values ('index_ref', coalesce(new.ref, old.ref), coalesce(new.repo_id, old.repo_id),
+          jsonb_build_object('token', new.token));
+  return null;
+end $$;
+create trigger audit after insert or update or delete on leasectl.index_ref
+  for each row execute function audit.index_ref();

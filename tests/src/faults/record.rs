@@ -68,7 +68,7 @@ pub(super) enum What {
     Finished { id: String, row: FinishedRow },
     /// A fetch was recorded in the repository's row.
     Repository { head: Option<String> },
-    /// A branch was written or forgotten.
+    /// A branch, or a ref of the index, was written or forgotten.
     #[default]
     Branch,
 }

@@ -50,7 +50,7 @@ pub(super) struct End<'a> {
     pub(super) after: Option<&'a JobRow>,
 }
 
-/// A transaction wrote what a fetch found.
+/// A transaction wrote what a fetch found, or where an index has a ref lead.
 #[derive(Debug)]
 pub(super) struct Effect<'a> {
     pub(super) repo: &'a str,

@@ -5,20 +5,25 @@ use std::collections::{BTreeMap, HashMap};
 use super::digest::{Digest, Effect};
 use crate::faults::record::Micros;
 
-/// The lane that fetches work in, the only kind with effects so far.
+/// The lane that fetches work in, the only kind that names in its result what it recorded.
 const LANE: &str = "fetch";
 
+/// Of each token its owner and its lane.
+fn holders<'a>(digest: &'a Digest<'a>) -> HashMap<i64, (&'a str, &'a str)> {
+    let claims = digest.claims.iter();
+    claims
+        .map(|claim| (claim.token, (claim.owner(), claim.after.lane.as_str())))
+        .collect()
+}
+
 pub(super) fn no_effect_commits_after_a_newer_claim(digest: &Digest<'_>) -> Vec<String> {
-    let mut claims: BTreeMap<&str, Vec<(Micros, i64)>> = BTreeMap::new();
-    for claim in digest.claims.iter().filter(|c| c.after.lane == LANE) {
-        let of_lane = claims.entry(&claim.change.repo).or_default();
+    let mut claims: BTreeMap<(&str, &str), Vec<(Micros, i64)>> = BTreeMap::new();
+    for claim in &digest.claims {
+        let lane = (claim.change.repo.as_str(), claim.after.lane.as_str());
+        let of_lane = claims.entry(lane).or_default();
         of_lane.push((claim.change.committed, claim.token));
     }
-    let owners: HashMap<i64, &str> = digest
-        .claims
-        .iter()
-        .map(|claim| (claim.token, claim.owner()))
-        .collect();
+    let holders = holders(digest);
     let mut broken = Vec::new();
     let mut fenced: HashMap<(i32, Micros), &str> = HashMap::new();
     for effect in &digest.effects {
@@ -32,12 +37,14 @@ pub(super) fn no_effect_commits_after_a_newer_claim(digest: &Digest<'_>) -> Vec<
                 "an effect outside its fence, which was of {used}: {effect:?}"
             ));
         }
-        if owners.get(&fence.token) != Some(&fence.owner.as_str()) {
+        let holder = holders.get(&fence.token);
+        if holder.is_none_or(|(owner, _)| *owner != fence.owner) {
             broken.push(format!(
                 "an effect for a lease of another owner: {effect:?}"
             ));
         }
-        let of_lane = claims.get(effect.repo).map_or(&[][..], Vec::as_slice);
+        let of_lane = holder.and_then(|(_, lane)| claims.get(&(effect.repo, *lane)));
+        let of_lane = of_lane.map_or(&[][..], Vec::as_slice);
         let newer = of_lane
             .iter()
             .find(|(committed, token)| *token > fence.token && *committed < effect.committed);
@@ -66,8 +73,13 @@ pub(super) fn no_effect_after_the_end_of_its_lease(digest: &Digest<'_>) -> Vec<S
 }
 
 pub(super) fn what_a_job_published_is_of_its_completing_token(digest: &Digest<'_>) -> Vec<String> {
+    let holders = holders(digest);
+    let is_of_a_fetch = |effect: &&Effect<'_>| {
+        let holder = effect.fence.and_then(|fence| holders.get(&fence.token));
+        holder.is_none_or(|(_, lane)| *lane == LANE)
+    };
     let mut recorded: BTreeMap<&str, Vec<&Effect<'_>>> = BTreeMap::new();
-    for effect in &digest.effects {
+    for effect in digest.effects.iter().filter(is_of_a_fetch) {
         recorded.entry(effect.repo).or_default().push(effect);
     }
     for effects in recorded.values_mut() {
@@ -136,6 +148,22 @@ mod tests {
         let mut sample = Sample::new();
         sample.claim(1, 10).fence(1, 11);
         sample.takeover(2, 5_000_000).write(1, FETCHED, 5_000_001);
+        assert!(sample.breaks("I2"));
+    }
+
+    #[test]
+    fn an_index_beside_a_fetch_breaks_nothing() {
+        let mut sample = Sample::new();
+        sample.claim(1, 10).fence(1, 11).write(1, FETCHED, 12);
+        sample.index_beside(2, 13).complete(1, FETCHED, 20);
+        assert_eq!(sample.judge(), []);
+    }
+
+    #[test]
+    fn i2_catches_a_ref_of_the_index_published_after_the_next_claim() {
+        let mut sample = Sample::indexing();
+        sample.claim(1, 10).fence(1, 11);
+        sample.takeover(2, 5_000_000).publish(5_000_001);
         assert!(sample.breaks("I2"));
     }
 

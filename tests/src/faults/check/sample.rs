@@ -39,6 +39,13 @@ impl Sample {
         }
     }
 
+    /// The same of an index.
+    pub(super) fn indexing() -> Self {
+        let mut sample = Self::new();
+        sample.row.lane = "index".to_owned();
+        sample
+    }
+
     /// A job that was claimed, fenced, wrote and completed.
     pub(super) fn fetched() -> Self {
         let mut sample = Self::new();
@@ -144,6 +151,20 @@ impl Sample {
     pub(super) fn write(&mut self, _token: i64, head: &str, at: Micros) -> &mut Self {
         let head = Some(head.to_owned());
         self.push(What::Repository { head }, at)
+    }
+
+    /// An index has a ref lead to a tree.
+    pub(super) fn publish(&mut self, at: Micros) -> &mut Self {
+        self.push(What::Branch, at)
+    }
+
+    /// The same worker claims an index of the same repository, which publishes a ref.
+    pub(super) fn index_beside(&mut self, token: i64, at: Micros) -> &mut Self {
+        let mut other = Self::indexing();
+        other.claim(token, at).fence(token, at + 1).publish(at + 2);
+        self.trial.changes.append(&mut other.trial.changes);
+        self.trial.fences.append(&mut other.trial.fences);
+        self
     }
 
     /// The same worker claims a fresh job of another repository.
