@@ -51,9 +51,9 @@ fn every_promise_names_tests_that_exist() {
         .iter()
         .map(|f| fs::read_to_string(f).unwrap())
         .collect();
-    let mut rows = 0;
+    let mut promises = BTreeSet::new();
     for row in table.lines().filter(|line| line.starts_with("| P")) {
-        rows += 1;
+        promises.insert(&row[2..4]);
         let names: Vec<_> = quoted(row).collect();
         assert!(!names.is_empty(), "no test: {row}");
         for name in names {
@@ -63,7 +63,8 @@ fn every_promise_names_tests_that_exist() {
             );
         }
     }
-    assert_eq!(rows, 7, "P1 to P7");
+    let kept = ["P1", "P2", "P3", "P4", "P5", "P6", "P7"];
+    assert!(promises.into_iter().eq(kept), "P1 to P7");
 }
 
 #[test]
