@@ -18,9 +18,10 @@ const MIRRORED: [&str; 5] = [
 ];
 
 /// Namespaces that mean something to Git itself or to leasectl, and are never filled by a remote.
-const RESERVED: [&str; 5] = [
+const RESERVED: [&str; 6] = [
     "refs/replace/",
     "refs/worktree/",
+    "refs/worktrees/",
     "refs/bisect/",
     "refs/rewritten/",
     "refs/leasectl/",
@@ -163,8 +164,8 @@ pub enum RefspecError {
     NotMirrored,
     /// The destination is a namespace that a remote may not fill.
     #[error(
-        "refs/replace, refs/worktree, refs/bisect, refs/rewritten and refs/leasectl cannot be \
-         fetched into; use another destination"
+        "refs/replace, refs/worktree, refs/worktrees, refs/bisect, refs/rewritten and \
+         refs/leasectl cannot be fetched into; use another destination"
     )]
     Reserved,
 }
