@@ -119,6 +119,23 @@ pub enum RepoError {
         #[source]
         cause: Cause,
     },
+    /// A file of a worktree is not what it was when the worktree was looked at.
+    #[error(
+        "the file {path:?} changed while the worktree was read: try again, or have Git ignore it"
+    )]
+    Changed {
+        /// The file, from the worktree's root.
+        path: String,
+    },
+    /// A worktree on this machine cannot be read.
+    #[error("the worktree cannot be read ({doing}): check its permissions, and git fsck")]
+    Worktree {
+        /// What was tried.
+        doing: &'static str,
+        /// What happened.
+        #[source]
+        cause: Cause,
+    },
     /// The child process that does the Git work could not be run, or died.
     #[error("the Git process of this worker ended unexpectedly: try again, and see the log")]
     Child {
@@ -137,6 +154,8 @@ impl RepoError {
             | Self::ToolMissing { .. }
             | Self::Busy { .. }
             | Self::Cache { .. }
+            | Self::Changed { .. }
+            | Self::Worktree { .. }
             | Self::Child { .. } => "repo_unavailable",
             Self::NotFound { .. } | Self::Redirected { .. } => "remote_not_found",
             Self::AuthFailed { .. } => "auth_failed",
@@ -161,6 +180,7 @@ impl RepoError {
             | Self::Corrupt { .. }
             | Self::Busy { .. }
             | Self::Cache { .. }
+            | Self::Changed { .. }
             | Self::Child { .. } => true,
             Self::AddressRefused { .. }
             | Self::NotFound { .. }
@@ -169,6 +189,7 @@ impl RepoError {
             | Self::TooLarge { .. }
             | Self::RefNotFound { .. }
             | Self::InvalidArgument { .. }
+            | Self::Worktree { .. }
             | Self::Cancelled => false,
         }
     }

@@ -8,6 +8,7 @@
 //! - Only complete clones stand at their final path: they are made next to it and renamed.
 //! - Whoever changes a clone holds its lock, and so does every process that it started for that.
 //! - Nothing inside a repository is trusted: no configuration, hook, filter or helper of it runs.
+//! - A worktree on this machine is only read, and never through a link.
 //! - Credentials are never in a URL, an argument, a log or an error.
 
 mod cache;
@@ -27,6 +28,7 @@ pub mod serve;
 mod settings;
 mod stamp;
 mod wire;
+mod worktree;
 
 pub use cache::{CloneCache, CloneTarget, Evicted, FetchReport, ReadyClone, RecloneReason};
 pub use child::git_child_main;
@@ -38,3 +40,4 @@ pub use error::{AuthAdvice, Cause, RepoError, SizeLimit, TimeLimit};
 pub use gix::{ObjectId, bstr};
 pub use progress::{NoProgress, Phase, Progress, ProgressSink};
 pub use settings::{CacheSettings, ChildProgram, Limits};
+pub use worktree::{Present, Worktree, WorktreeError};

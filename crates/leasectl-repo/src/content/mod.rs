@@ -1,6 +1,9 @@
-//! The content of a clone: commits, trees and blobs, read by id and never through a worktree's paths.
+//! The content of a clone or of a worktree on this machine: commits, trees and blobs, read by id and never
+//! through paths that could lead elsewhere.
 
 mod attributes;
+
+use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice as _};
@@ -11,6 +14,7 @@ pub use self::attributes::{AttributeRules, Marks, MarksReader};
 use crate::cache::{CloneCache, ReadyClone, blocking};
 use crate::error::{Cause, RepoError, is_disk_full};
 use crate::repository;
+use crate::worktree::{Overlay, unreadable};
 
 /// What a ref leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,18 +65,26 @@ pub enum BlobRead {
     NoBlob,
 }
 
-/// Reads the content of one clone; share it between threads, and take a [`Handle`] in each.
+/// Reads the content of one clone or worktree; share it between threads, and take a [`Handle`] in each.
 #[derive(Debug, Clone)]
 pub struct Content {
     repo: gix::ThreadSafeRepository,
-    /// Keeps the clone from being evicted.
-    clone: ReadyClone,
+    source: Source,
 }
 
-/// Reads the content of one clone on one thread.
+#[derive(Debug, Clone)]
+enum Source {
+    /// Keeps the clone from being evicted.
+    Clone(ReadyClone),
+    /// Knows what no object holds.
+    Worktree(Arc<Overlay>),
+}
+
+/// Reads the content of one clone or worktree on one thread.
 #[derive(Debug)]
 pub struct Handle {
     repo: gix::Repository,
+    worktree: Option<Arc<Overlay>>,
 }
 
 impl CloneCache {
@@ -88,26 +100,39 @@ impl CloneCache {
             let repo = repository::open(clone.path(), most)
                 .map_err(of_git)?
                 .into_sync();
-            Ok(Content { repo, clone })
+            let source = Source::Clone(clone);
+            Ok(Content { repo, source })
         })
         .await
     }
 }
 
 impl Content {
+    pub(crate) fn of_worktree(repo: gix::ThreadSafeRepository, files: Arc<Overlay>) -> Self {
+        let source = Source::Worktree(files);
+        Self { repo, source }
+    }
+
     /// A handle for this thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
         let mut repo = self.repo.to_thread_local();
         // Trees and the blobs of one directory share delta bases.
         repo.object_cache_size_if_unset(8 * 1024 * 1024);
-        Handle { repo }
+        let worktree = match &self.source {
+            Source::Clone(_) => None,
+            Source::Worktree(files) => Some(Arc::clone(files)),
+        };
+        Handle { repo, worktree }
     }
 
-    /// The clone that is read.
+    /// The clone that is read, if it is one.
     #[must_use]
-    pub fn clone_read(&self) -> &ReadyClone {
-        &self.clone
+    pub fn clone_read(&self) -> Option<&ReadyClone> {
+        match &self.source {
+            Source::Clone(clone) => Some(clone),
+            Source::Worktree(_) => None,
+        }
     }
 }
 
@@ -142,17 +167,20 @@ impl Handle {
     /// # Errors
     /// [`RepoError::Corrupt`] if the tree is missing or damaged.
     pub fn dir(&self, tree: ObjectId) -> Result<Vec<DirEntry>, RepoError> {
+        if let Some(entries) = self.worktree.as_ref().and_then(|files| files.dir(tree)) {
+            return Ok(entries.to_vec());
+        }
+        self.dir_of_object(tree)
+            .map_err(|error| self.in_its_words(error))
+    }
+
+    fn dir_of_object(&self, tree: ObjectId) -> Result<Vec<DirEntry>, RepoError> {
         let tree = self.repo.find_tree(tree).map_err(of_git)?;
         let entries = tree.iter().map(|entry| {
             let entry = entry.map_err(of_git)?;
             Ok(DirEntry {
                 name: entry.filename().to_owned(),
-                kind: match entry.kind() {
-                    GitEntryKind::Tree => EntryKind::Dir,
-                    GitEntryKind::Blob | GitEntryKind::BlobExecutable => EntryKind::File,
-                    GitEntryKind::Link => EntryKind::Link,
-                    GitEntryKind::Commit => EntryKind::Submodule,
-                },
+                kind: entry_kind(entry.kind()),
                 id: entry.object_id(),
             })
         });
@@ -187,8 +215,38 @@ impl Handle {
     /// Reads a blob into `buffer`, unless it is longer than `most_bytes`.
     ///
     /// # Errors
-    /// [`RepoError::Corrupt`] if the object is missing or damaged.
+    /// [`RepoError::Corrupt`] if the object is missing or damaged, [`RepoError::Changed`] if a worktree's file
+    /// is another blob by now.
     pub fn blob(
+        &self,
+        id: ObjectId,
+        most_bytes: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<BlobRead, RepoError> {
+        let in_worktree = self.worktree.as_ref();
+        if let Some(read) = in_worktree.and_then(|files| files.blob(id, most_bytes, buffer)) {
+            return read;
+        }
+        self.object(id, most_bytes, buffer)
+            .map_err(|error| self.in_its_words(error))
+    }
+
+    /// Whether an object holds it; a worktree's files are not looked at.
+    #[must_use]
+    pub fn has(&self, id: ObjectId) -> bool {
+        self.repo.has_object(id)
+    }
+
+    /// A worktree's repository is no clone, so nobody makes it again.
+    fn in_its_words(&self, error: RepoError) -> RepoError {
+        if self.worktree.is_some() {
+            unreadable(error)
+        } else {
+            error
+        }
+    }
+
+    fn object(
         &self,
         id: ObjectId,
         most_bytes: u64,
@@ -204,6 +262,16 @@ impl Handle {
             Some(_) => Ok(BlobRead::NoBlob),
             None => Err(damaged("a blob is missing")),
         }
+    }
+}
+
+/// What Git's kind of an entry is here.
+pub(crate) fn entry_kind(kind: GitEntryKind) -> EntryKind {
+    match kind {
+        GitEntryKind::Tree => EntryKind::Dir,
+        GitEntryKind::Blob | GitEntryKind::BlobExecutable => EntryKind::File,
+        GitEntryKind::Link => EntryKind::Link,
+        GitEntryKind::Commit => EntryKind::Submodule,
     }
 }
 

@@ -11,3 +11,5 @@ mod processes;
 mod safety;
 mod support;
 mod warm;
+mod worktree;
+mod worktree_safety;

@@ -125,7 +125,9 @@ impl IndexHandler {
         let done = index(run, &content, &asked, force).await;
         if let Err(Failure::Corrupt(_)) = done {
             // The next attempt clones anew, and finds what this one stored.
-            self.cache.quarantine(content.clone_read())?;
+            if let Some(clone) = content.clone_read() {
+                self.cache.quarantine(clone)?;
+            }
         }
         done
     }
