@@ -1,5 +1,6 @@
 //! Collecting what no ref has led to for a while: trees, directories, links, blobs with their payloads,
-//! payloads of versions that no release uses any more, and rulesets.
+//! payloads of versions that no release uses any more, and rulesets. A round begins with the refs of worktrees
+//! that nobody indexes any more.
 //!
 //! **Invariant.** Nothing goes that something names: whoever names a row holds it as a foreign key does, and
 //! what is to go is locked first and looked at again. A run that had looked up what is gone is told so when it
@@ -10,11 +11,15 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 
 use super::error::{IndexError, TRIES};
+use super::worktree::forget_old;
 use crate::database::{Database, DatabaseError};
 use crate::time::seconds;
 
 /// The rows that one transaction looks at: some tens of milliseconds.
 const BATCH: i32 = 500;
+
+/// How long the ref of a worktree stays that nobody indexes again: whoever works in it does so more often.
+const WORKTREE_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Where a round of collecting stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,6 +44,8 @@ enum Step {
 pub struct Collected {
     /// Rows that were looked at.
     pub seen: u64,
+    /// Refs of worktrees forgotten.
+    pub worktrees: u64,
     /// Trees deleted.
     pub roots: u64,
     /// Directories deleted.
@@ -128,6 +135,10 @@ async fn try_batch(
     done: &mut Collected,
 ) -> Result<Option<i64>, DatabaseError> {
     let client = database.client().await?;
+    if cursor == CollectCursor::default() {
+        let kept = seconds(WORKTREE_KEPT);
+        done.worktrees += forget_old(&client, kept, i64::from(BATCH)).await?;
+    }
     let statement = client.prepare_cached(cursor.step.sql()).await?;
     let grace = seconds(grace);
     let batch: [&(dyn ToSql + Sync); 3] = [&cursor.at, &BATCH, &grace];

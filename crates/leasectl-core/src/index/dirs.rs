@@ -5,12 +5,12 @@
 
 use tokio_postgres::types::ToSql;
 
+use super::author::Author;
 use super::error::{IndexError, TRIES};
 use super::ids::{BlobId, Context, DirId, EntryName, ObjectId, TreatmentId};
 use super::known::put;
 use super::scope::IndexScope;
 use crate::database::Client;
-use crate::lease::Fence;
 
 /// A directory of which everything below is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,12 +47,13 @@ const BATCH: usize = 1_000;
 /// # Errors
 /// [`IndexError::Gone`] when something that one names is not there, or lacks a payload; also when a tree has
 /// too many paths, the lease is lost, or the database is away.
-pub async fn store_dirs(
+pub async fn store_dirs<'a>(
     client: &mut Client,
-    fence: &Fence,
+    author: impl Into<Author<'a>>,
     scope: &IndexScope,
     level: &[NewDir],
 ) -> Result<Vec<DirId>, IndexError> {
+    let author = author.into();
     let mut order: Vec<usize> = (0..level.len()).collect();
     order.sort_by_key(|&place| (level[place].oid, level[place].context));
     let mut ids = vec![DirId::new(0); level.len()];
@@ -62,7 +63,7 @@ pub async fn store_dirs(
         let sorted: Vec<&NewDir> = batch.iter().map(|&place| &level[place]).collect();
         for (place, id) in batch
             .iter()
-            .zip(store_batch(client, fence, scope, &sorted).await?)
+            .zip(store_batch(client, author, scope, &sorted).await?)
         {
             ids[*place] = id;
         }
@@ -83,18 +84,18 @@ fn batch_length(level: &[NewDir], order: &[usize]) -> usize {
 
 async fn store_batch(
     client: &mut Client,
-    fence: &Fence,
+    author: Author<'_>,
     scope: &IndexScope,
     sorted: &[&NewDir],
 ) -> Result<Vec<DirId>, IndexError> {
     let columns = Columns::of(sorted);
     for _ in 1..TRIES {
-        match columns.store(client, fence, scope).await {
+        match columns.store(client, author, scope).await {
             Err(error) if error.is_lost_race() => {}
             answer => return answer,
         }
     }
-    columns.store(client, fence, scope).await
+    columns.store(client, author, scope).await
 }
 
 /// The columns of a batch. A directory's own entries are a slice of all, from and to a place from 1.
@@ -152,12 +153,12 @@ impl<'a> Columns<'a> {
     async fn store(
         &self,
         client: &mut Client,
-        fence: &Fence,
+        author: Author<'_>,
         scope: &IndexScope,
     ) -> Result<Vec<DirId>, IndexError> {
         let (ruleset, domain) = (scope.ruleset().get(), scope.domain().get());
-        let fenced = fence.begin(client).await?;
-        let transaction = fenced.statements();
+        let writing = author.begin(client).await?;
+        let transaction = writing.statements();
         let insert = transaction
             .prepare_cached(include_str!("dirs_insert.sql"))
             .await?;
@@ -187,8 +188,8 @@ impl<'a> Columns<'a> {
         for row in rows {
             put(&mut ids, row.get("ord"), DirId::new(row.get("id")));
         }
-        fenced.mark_durable();
-        fenced.commit().await?;
+        writing.mark_durable();
+        writing.commit().await?;
         ids.into_iter()
             .map(|id| id.ok_or(IndexError::Gone))
             .collect()

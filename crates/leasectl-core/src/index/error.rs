@@ -28,6 +28,9 @@ pub enum IndexError {
     /// The ruleset lacks the extractor of the text, or names one twice.
     #[error("a ruleset names each extractor once, and `trigram` among them")]
     BadRuleset,
+    /// A job was to publish the ref of a worktree, which only who reads that worktree does.
+    #[error("refs/worktrees/ is for worktrees that `worker index` reads; index another ref")]
+    ForWorktrees,
     /// The database is away.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -42,7 +45,8 @@ impl IndexError {
             | Self::Gone
             | Self::TooSlow
             | Self::TreeTooLarge
-            | Self::BadRuleset => false,
+            | Self::BadRuleset
+            | Self::ForWorktrees => false,
         }
     }
 }

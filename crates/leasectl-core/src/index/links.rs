@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::ToSql;
 
+use super::author::Author;
 use super::error::{IndexError, TRIES};
 use super::ids::{DirId, LinksId};
 use super::scope::IndexScope;
 use crate::database::Client;
-use crate::lease::Fence;
 
 /// Files by path, each with a path for every one of its imports, in their order: the file or directory to which
 /// it leads, `.` for the root, or nothing. Files of which nothing leads anywhere can be left out.
@@ -36,9 +36,9 @@ struct Node {
 ///
 /// # Errors
 /// [`IndexError::Gone`] when the directory was collected; also when the lease is lost, or the database is away.
-pub async fn store_links(
+pub async fn store_links<'a>(
     client: &mut Client,
-    fence: &Fence,
+    author: impl Into<Author<'a>>,
     scope: &IndexScope,
     root: DirId,
     resolutions: &Resolutions,
@@ -46,6 +46,7 @@ pub async fn store_links(
     if resolutions.is_empty() {
         return Ok(None);
     }
+    let author = author.into();
     let mut nodes = HashMap::new();
     let Some(top) = build(&listing(client, root).await?, resolutions, &mut nodes)? else {
         return Ok(None);
@@ -64,7 +65,7 @@ pub async fn store_links(
         let mut rest = &level[..];
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_length(rest));
-            known.extend(store_batch(client, fence, scope, batch, &known).await?);
+            known.extend(store_batch(client, author, scope, batch, &known).await?);
             rest = later;
         }
     }
@@ -196,23 +197,23 @@ fn numbered(digests: &[&DigestBytes], row: &tokio_postgres::Row) -> Option<(Dige
 
 async fn store_batch(
     client: &mut Client,
-    fence: &Fence,
+    author: Author<'_>,
     scope: &IndexScope,
     batch: &[&Node],
     known: &HashMap<DigestBytes, LinksId>,
 ) -> Result<HashMap<DigestBytes, LinksId>, IndexError> {
     for _ in 1..TRIES {
-        match try_store_batch(client, fence, scope, batch, known).await {
+        match try_store_batch(client, author, scope, batch, known).await {
             Err(error) if error.is_lost_race() => {}
             answer => return answer,
         }
     }
-    try_store_batch(client, fence, scope, batch, known).await
+    try_store_batch(client, author, scope, batch, known).await
 }
 
 async fn try_store_batch(
     client: &mut Client,
-    fence: &Fence,
+    author: Author<'_>,
     scope: &IndexScope,
     batch: &[&Node],
     known: &HashMap<DigestBytes, LinksId>,
@@ -233,8 +234,8 @@ async fn try_store_batch(
         dirs_to.push(i32::try_from(dirs.len()).unwrap_or(i32::MAX));
     }
     let domain = scope.domain().get();
-    let fenced = fence.begin(client).await?;
-    let transaction = fenced.statements();
+    let writing = author.begin(client).await?;
+    let transaction = writing.statements();
     let insert = transaction
         .prepare_cached(include_str!("links_insert.sql"))
         .await?;
@@ -249,8 +250,8 @@ async fn try_store_batch(
         .iter()
         .filter_map(|row| numbered(&digests, row))
         .collect();
-    fenced.mark_durable();
-    fenced.commit().await?;
+    writing.mark_durable();
+    writing.commit().await?;
     Ok(ids)
 }
 

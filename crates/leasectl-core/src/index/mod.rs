@@ -11,9 +11,11 @@
 //!   is also what makes a run resume: whoever walks the tree again stops at directories that are there.
 //! - A transaction stores one kind of thing, in the order of its key. So two runs that store the same
 //!   wait for each other, for one batch at most, and never in a circle.
-//! - A ref leads to a tree only once all of it is there, under the fence of the lease that made it.
+//! - A ref leads to a tree only once all of it is there. Branches, tags and commits are published under the
+//!   fence of the lease that made the tree, worktrees by who read them ([`Author`]).
 //! - No transaction is open while anything is extracted.
 
+mod author;
 mod collect;
 mod dirs;
 mod error;
@@ -26,7 +28,9 @@ mod read;
 mod scope;
 mod tags;
 mod treatment;
+mod worktree;
 
+pub use self::author::{Author, LocalRun};
 pub use self::collect::{CollectCursor, Collected, collect};
 pub use self::dirs::{NewDir, NewFile, store_dirs};
 pub use self::error::IndexError;
@@ -44,3 +48,6 @@ pub use self::read::{
 pub use self::scope::{Extractor, IndexScope, TEXT_EXTRACTOR, open_scope};
 pub use self::tags::{Import, ImportKind, Symbol, SymbolKind};
 pub use self::treatment::{Treatment, treatment_ids};
+pub use self::worktree::{
+    Published, WorktreeRef, forget_worktree, publish_worktree, repository_of_worktree,
+};

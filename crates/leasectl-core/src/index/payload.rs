@@ -2,12 +2,12 @@
 
 use tokio_postgres::types::ToSql;
 
+use super::author::{Author, Writing};
 use super::error::{IndexError, TRIES};
 use super::ids::{BlobId, ExtractorId, ObjectId};
 use super::scope::IndexScope;
 use super::tags::{Import, Symbol, pack_imports, pack_symbols};
 use crate::database::Client;
-use crate::lease::{Fence, FencedTransaction};
 
 /// A blob, and what is new about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,12 +70,13 @@ const BATCH_BYTES: usize = 4 << 20;
 ///
 /// # Errors
 /// When the lease is lost, the ruleset was collected meanwhile, or the database is away.
-pub async fn store_payloads(
+pub async fn store_payloads<'a>(
     client: &mut Client,
-    fence: &Fence,
+    author: impl Into<Author<'a>>,
     scope: &IndexScope,
     blobs: &[NewBlob],
 ) -> Result<Vec<BlobId>, IndexError> {
+    let author = author.into();
     let mut order: Vec<usize> = (0..blobs.len()).collect();
     order.sort_by_key(|&place| blobs[place].oid);
     let mut ids = vec![BlobId::new(0); blobs.len()];
@@ -85,7 +86,7 @@ pub async fn store_payloads(
         let sorted: Vec<&NewBlob> = batch.iter().map(|&place| &blobs[place]).collect();
         for (place, id) in batch
             .iter()
-            .zip(store_batch(client, fence, scope, &sorted).await?)
+            .zip(store_batch(client, author, scope, &sorted).await?)
         {
             ids[*place] = id;
         }
@@ -132,53 +133,53 @@ impl TagsPayload {
 
 async fn store_batch(
     client: &mut Client,
-    fence: &Fence,
+    author: Author<'_>,
     scope: &IndexScope,
     sorted: &[&NewBlob],
 ) -> Result<Vec<BlobId>, IndexError> {
     for _ in 1..TRIES {
-        match try_store_batch(client, fence, scope, sorted).await {
+        match try_store_batch(client, author, scope, sorted).await {
             Err(error) if error.is_lost_race() || matches!(error, IndexError::Gone) => {}
             answer => return answer,
         }
     }
-    try_store_batch(client, fence, scope, sorted).await
+    try_store_batch(client, author, scope, sorted).await
 }
 
 /// The blobs in the order of their names, then the payloads in the order of the blobs' numbers.
 async fn try_store_batch(
     client: &mut Client,
-    fence: &Fence,
+    author: Author<'_>,
     scope: &IndexScope,
     sorted: &[&NewBlob],
 ) -> Result<Vec<BlobId>, IndexError> {
-    let fenced = fence.begin(client).await?;
-    let ids = store_blobs(&fenced, scope, sorted).await?;
+    let writing = author.begin(client).await?;
+    let ids = store_blobs(&writing, scope, sorted).await?;
     let mut numbered: Vec<(i64, &NewBlob)> = ids
         .iter()
         .map(|id| id.get())
         .zip(sorted.iter().copied())
         .collect();
     numbered.sort_unstable_by_key(|(id, _)| *id);
-    store_texts(&fenced, scope, &numbered).await?;
-    store_tags(&fenced, &numbered).await?;
-    fenced.mark_durable();
-    fenced.commit().await?;
+    store_texts(&writing, scope, &numbered).await?;
+    store_tags(&writing, &numbered).await?;
+    writing.mark_durable();
+    writing.commit().await?;
     Ok(ids)
 }
 
 async fn execute(
-    fenced: &FencedTransaction<'_>,
+    writing: &Writing<'_>,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<(), IndexError> {
-    let statement = fenced.statements().prepare_cached(sql).await?;
-    fenced.statements().execute(&statement, parameters).await?;
+    let statement = writing.statements().prepare_cached(sql).await?;
+    writing.statements().execute(&statement, parameters).await?;
     Ok(())
 }
 
 async fn store_blobs(
-    fenced: &FencedTransaction<'_>,
+    writing: &Writing<'_>,
     scope: &IndexScope,
     sorted: &[&NewBlob],
 ) -> Result<Vec<BlobId>, IndexError> {
@@ -189,12 +190,12 @@ async fn store_blobs(
         .map(|blob| i64::try_from(blob.bytes).unwrap_or(i64::MAX))
         .collect();
     let insert = include_str!("blobs_insert.sql");
-    execute(fenced, insert, &[&domain, &oids, &bytes]).await?;
-    let lock = fenced
+    execute(writing, insert, &[&domain, &oids, &bytes]).await?;
+    let lock = writing
         .statements()
         .prepare_cached(include_str!("blobs_lock.sql"))
         .await?;
-    let rows = fenced.statements().query(&lock, &[&domain, &oids]).await?;
+    let rows = writing.statements().query(&lock, &[&domain, &oids]).await?;
     let mut ids = vec![None; sorted.len()];
     for row in rows {
         super::known::put(&mut ids, row.get("ord"), BlobId::new(row.get("id")));
@@ -206,7 +207,7 @@ async fn store_blobs(
 }
 
 async fn store_texts(
-    fenced: &FencedTransaction<'_>,
+    writing: &Writing<'_>,
     scope: &IndexScope,
     numbered: &[(i64, &NewBlob)],
 ) -> Result<(), IndexError> {
@@ -239,13 +240,10 @@ async fn store_texts(
     }
     let text = scope.text()?.get();
     let parameters: [&(dyn ToSql + Sync); 6] = [&text, &ids, &lines, &skips, &hints, &vectors];
-    execute(fenced, include_str!("text_insert.sql"), &parameters).await
+    execute(writing, include_str!("text_insert.sql"), &parameters).await
 }
 
-async fn store_tags(
-    fenced: &FencedTransaction<'_>,
-    numbered: &[(i64, &NewBlob)],
-) -> Result<(), IndexError> {
+async fn store_tags(writing: &Writing<'_>, numbered: &[(i64, &NewBlob)]) -> Result<(), IndexError> {
     let (mut ids, mut extractors, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut skips, mut symbols, mut imports) = (Vec::new(), Vec::new(), Vec::new());
     for (id, blob) in numbered {
@@ -270,5 +268,5 @@ async fn store_tags(
     }
     let parameters: [&(dyn ToSql + Sync); 6] =
         [&ids, &extractors, &counts, &skips, &symbols, &imports];
-    execute(fenced, include_str!("tags_insert.sql"), &parameters).await
+    execute(writing, include_str!("tags_insert.sql"), &parameters).await
 }

@@ -1,9 +1,11 @@
 //! Refs and the trees to which they lead.
 
+use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 
 use super::error::IndexError;
 use super::ids::{DirId, DomainId, LinksId, ObjectId, RulesetId};
+use super::worktree::WorktreeRef;
 use crate::database::{Client, DatabaseError};
 use crate::ids::RepoId;
 use crate::lease::{FenceError, FencedTransaction};
@@ -85,19 +87,17 @@ pub(super) fn object(row: &Row, column: &str) -> Result<ObjectId, DatabaseError>
 /// domain than that of the tree.
 ///
 /// # Errors
-/// [`IndexError::Gone`] when the tree or its links were collected; also when the database is away.
+/// [`IndexError::Gone`] when the tree or its links were collected, [`IndexError::ForWorktrees`] for a name that
+/// jobs do not publish; also when the database is away.
 pub async fn publish(
     fenced: &FencedTransaction<'_>,
     new: &NewRef<'_>,
 ) -> Result<Option<RefState>, IndexError> {
+    if WorktreeRef::is_one(new.name) {
+        return Err(IndexError::ForWorktrees);
+    }
     let transaction = fenced.statements();
-    let links = new.links.map(LinksId::get);
-    let root = transaction
-        .prepare_cached(include_str!("publish_root.sql"))
-        .await?;
-    transaction
-        .execute(&root, &[&new.root.get(), &links])
-        .await?;
+    publish_root(transaction, new.root, new.links.map(LinksId::get)).await?;
     let statement = transaction
         .prepare_cached(include_str!("publish_ref.sql"))
         .await?;
@@ -117,11 +117,35 @@ pub async fn publish(
     if published == 0 {
         return Ok(None);
     }
+    ref_state_in(transaction, new.repo_id, new.name).await
+}
+
+/// Makes a directory a tree that answers, if it is none yet.
+pub(super) async fn publish_root(
+    transaction: &Transaction<'_>,
+    root: DirId,
+    links: Option<i64>,
+) -> Result<(), IndexError> {
+    let statement = transaction
+        .prepare_cached(include_str!("publish_root.sql"))
+        .await?;
+    transaction
+        .execute(&statement, &[&root.get(), &links])
+        .await?;
+    Ok(())
+}
+
+/// Where a ref stands, as a transaction sees it.
+pub(super) async fn ref_state_in(
+    transaction: &Transaction<'_>,
+    repo_id: RepoId,
+    name: &str,
+) -> Result<Option<RefState>, IndexError> {
     let statement = transaction
         .prepare_cached(include_str!("ref_state.sql"))
         .await?;
     let row = transaction
-        .query_opt(&statement, &[&new.repo_id.as_uuid(), &new.name])
+        .query_opt(&statement, &[&repo_id.as_uuid(), &name])
         .await?;
     Ok(row.as_ref().map(state_of).transpose()?)
 }

@@ -2,11 +2,11 @@
 
 use tokio_postgres::Row;
 
+use super::author::Author;
 use super::error::{IndexError, TRIES};
 use super::ids::{DomainId, ExtractorId, RulesetId};
 use crate::database::{Client, DatabaseError};
 use crate::ids::RepoId;
-use crate::lease::Fence;
 
 /// The extractor of the text; every ruleset has it.
 pub const TEXT_EXTRACTOR: &str = "trigram";
@@ -64,12 +64,13 @@ impl IndexScope {
 ///
 /// # Errors
 /// When the extractors lack `trigram` or one is named twice, the lease is lost, or the database is away.
-pub async fn open_scope(
+pub async fn open_scope<'a>(
     client: &mut Client,
-    fence: &Fence,
+    author: impl Into<Author<'a>>,
     repo_id: RepoId,
     extractors: &[Extractor<'_>],
 ) -> Result<Option<IndexScope>, IndexError> {
+    let author = author.into();
     let mut sorted = extractors.to_vec();
     sorted.sort_unstable();
     let named_twice = sorted.windows(2).any(|pair| pair[0].name == pair[1].name);
@@ -85,11 +86,11 @@ pub async fn open_scope(
         let Some(row) = row else { return Ok(None) };
         if let Some(scope) = scope_of(&row)? {
             if row.get("unused") {
-                touch(client, fence, scope.ruleset).await?;
+                touch(client, author, scope.ruleset).await?;
             }
             return Ok(Some(scope));
         }
-        match register(client, fence, repo_id, &sorted, &key).await {
+        match register(client, author, repo_id, &sorted, &key).await {
             Err(error) if !error.is_lost_race() => return Err(error),
             Ok(()) | Err(_) => {}
         }
@@ -120,31 +121,35 @@ fn scope_of(row: &Row) -> Result<Option<IndexScope>, DatabaseError> {
     }))
 }
 
-async fn touch(client: &mut Client, fence: &Fence, ruleset: RulesetId) -> Result<(), IndexError> {
-    let fenced = fence.begin(client).await?;
-    let statement = fenced
+async fn touch(
+    client: &mut Client,
+    author: Author<'_>,
+    ruleset: RulesetId,
+) -> Result<(), IndexError> {
+    let writing = author.begin(client).await?;
+    let statement = writing
         .statements()
         .prepare_cached(include_str!("scope_touch.sql"))
         .await?;
-    fenced
+    writing
         .statements()
         .execute(&statement, &[&ruleset.get()])
         .await?;
-    Ok(fenced.commit().await?)
+    Ok(writing.commit().await?)
 }
 
 /// Registers what is missing, each in the order of its names.
 async fn register(
     client: &mut Client,
-    fence: &Fence,
+    author: Author<'_>,
     repo_id: RepoId,
     sorted: &[Extractor<'_>],
     key: &str,
 ) -> Result<(), IndexError> {
     let (names, versions): (Vec<&str>, Vec<i32>) =
         sorted.iter().map(|one| (one.name, one.version)).unzip();
-    let fenced = fence.begin(client).await?;
-    let transaction = fenced.statements();
+    let writing = author.begin(client).await?;
+    let transaction = writing.statements();
     transaction
         .execute(include_str!("scope_domain.sql"), &[&repo_id.as_uuid()])
         .await?;
@@ -160,5 +165,5 @@ async fn register(
             &[&key, &names, &versions],
         )
         .await?;
-    Ok(fenced.commit().await?)
+    Ok(writing.commit().await?)
 }

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
+use super::author::Author;
 use super::error::IndexError;
 use super::ids::TreatmentId;
 use crate::database::Client;
-use crate::lease::Fence;
 
 /// A way in which files are treated.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -25,16 +25,16 @@ pub struct Treatment {
 ///
 /// # Errors
 /// When one leaves the text out and gives no reason, the lease is lost, or the database is away.
-pub async fn treatment_ids(
+pub async fn treatment_ids<'a>(
     client: &mut Client,
-    fence: &Fence,
+    author: impl Into<Author<'a>>,
     wanted: &[Treatment],
 ) -> Result<Vec<TreatmentId>, IndexError> {
     let known = all(client).await?;
     if let Some(ids) = numbers(&known, wanted) {
         return Ok(ids);
     }
-    let fenced = fence.begin(client).await?;
+    let writing = author.into().begin(client).await?;
     let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for one in wanted.iter().filter(|one| !known.contains_key(*one)) {
         columns.0.push(one.language.as_deref());
@@ -42,14 +42,14 @@ pub async fn treatment_ids(
         columns.2.push(one.tags.as_deref());
         columns.3.push(one.skip.as_deref());
     }
-    fenced
+    writing
         .statements()
         .execute(
             include_str!("treatments_insert.sql"),
             &[&columns.0, &columns.1, &columns.2, &columns.3],
         )
         .await?;
-    fenced.commit().await?;
+    writing.commit().await?;
     numbers(&all(client).await?, wanted).ok_or(IndexError::Gone)
 }
 

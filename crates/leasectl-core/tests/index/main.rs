@@ -22,3 +22,4 @@ mod plans;
 mod runs;
 mod structure;
 mod tree;
+mod worktrees;

@@ -221,12 +221,12 @@ async fn a_run_that_lost_its_lease_writes_nothing() {
         ..
     } = &mut stale;
     lost(
-        index::store_payloads(client, fence, scope, &[blob])
+        index::store_payloads(client, &*fence, scope, &[blob])
             .await
             .map(drop),
     );
     lost(
-        index::store_dirs(client, fence, scope, &[])
+        index::store_dirs(client, &*fence, scope, &[])
             .await
             .map(drop)
             .and(Err(IndexError::LeaseLost)),
@@ -238,7 +238,7 @@ async fn a_run_that_lost_its_lease_writes_nothing() {
         dirs: Vec::new(),
     };
     lost(
-        index::store_dirs(client, fence, scope, &[empty])
+        index::store_dirs(client, &*fence, scope, &[empty])
             .await
             .map(drop),
     );
@@ -247,7 +247,7 @@ async fn a_run_that_lost_its_lease_writes_nothing() {
         vec![Some("x".to_owned())],
     )]);
     lost(
-        index::store_links(client, fence, scope, known.root.dir, &leads)
+        index::store_links(client, &*fence, scope, known.root.dir, &leads)
             .await
             .map(drop),
     );
@@ -256,7 +256,7 @@ async fn a_run_that_lost_its_lease_writes_nothing() {
         version: 9,
     };
     lost(
-        index::open_scope(client, fence, repo, &[rule])
+        index::open_scope(client, &*fence, repo, &[rule])
             .await
             .map(drop),
     );

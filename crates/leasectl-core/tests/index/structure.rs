@@ -98,7 +98,7 @@ async fn a_directory_needs_all_that_it_names_and_every_payload() {
         scope,
         ..
     } = &mut indexer;
-    let lacking = index::store_payloads(client, fence, scope, &[no_tags, bare])
+    let lacking = index::store_payloads(client, &*fence, scope, &[no_tags, bare])
         .await
         .unwrap();
     let gone = gone_blob(&fixture).await;
@@ -110,7 +110,7 @@ async fn a_directory_needs_all_that_it_names_and_every_payload() {
             scope,
             ..
         } = &mut indexer;
-        let refused = index::store_dirs(client, fence, scope, &[dir]).await;
+        let refused = index::store_dirs(client, &*fence, scope, &[dir]).await;
         assert!(matches!(refused, Err(IndexError::Gone)), "{refused:?}");
     }
     let dir = indexer.new_dir(&whole, &HashMap::from([(1, good)]), &HashMap::new());
@@ -130,7 +130,7 @@ async fn a_directory_needs_all_that_it_names_and_every_payload() {
         scope,
         ..
     } = &mut indexer;
-    let outer = index::store_dirs(client, fence, scope, &[parent(id, 8)])
+    let outer = index::store_dirs(client, &*fence, scope, &[parent(id, 8)])
         .await
         .unwrap();
     fixture
@@ -139,7 +139,7 @@ async fn a_directory_needs_all_that_it_names_and_every_payload() {
             &[&tree::commit(8).as_bytes()],
         )
         .await;
-    let refused = index::store_dirs(client, fence, scope, &[parent(outer[0], 9)]).await;
+    let refused = index::store_dirs(client, &*fence, scope, &[parent(outer[0], 9)]).await;
     assert!(matches!(refused, Err(IndexError::Gone)), "{refused:?}");
 }
 
@@ -186,7 +186,7 @@ async fn a_few_directories_that_name_each_other_do_not_stand_for_any_number_of_p
                 .flat_map(|&id| (0..10).map(move |n| (tree::name(&format!("d{n}")), id)))
                 .collect(),
         };
-        match index::store_dirs(client, fence, scope, &[dir]).await {
+        match index::store_dirs(client, &*fence, scope, &[dir]).await {
             Ok(ids) => below = Some(ids[0]),
             Err(IndexError::TreeTooLarge) => {
                 assert_eq!(level, 7, "ten million paths");

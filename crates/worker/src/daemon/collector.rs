@@ -61,8 +61,17 @@ async fn collect_part(
     };
     let answer = shared.answer(collecting).await;
     let (done, next) = answer.unwrap_or(Err(DatabaseError::NoAnswer))?;
-    if done.roots + done.dirs + done.links + done.blobs + done.payloads + done.rulesets > 0 {
+    if done.worktrees
+        + done.roots
+        + done.dirs
+        + done.links
+        + done.blobs
+        + done.payloads
+        + done.rulesets
+        > 0
+    {
         tracing::info!(
+            worktrees = done.worktrees,
             trees = done.roots,
             dirs = done.dirs,
             links = done.links,

@@ -136,7 +136,9 @@ impl Run<'_> {
         let error = match error {
             IndexError::Gone => return Err(Failure::Gone),
             IndexError::TreeTooLarge => return Err(refused(ErrorCode::RemoteTooLarge, &error)),
-            IndexError::BadRuleset => return Err(refused(ErrorCode::InvalidArgument, &error)),
+            IndexError::BadRuleset | IndexError::ForWorktrees => {
+                return Err(refused(ErrorCode::InvalidArgument, &error));
+            }
             // Asked again at once, it would take as long again.
             IndexError::TooSlow => {
                 let text = error.to_string();
