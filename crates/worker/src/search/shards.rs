@@ -21,7 +21,7 @@ pub(super) async fn open(
     let name = name(tree);
     let (read, from) = (content.clone(), name.clone());
     let kept = blocking(move || {
-        let bytes = read.clone_read().derived(&from)?;
+        let bytes = read.clone_read()?.derived(&from)?;
         // Cut off, rotten, or of another release: it is made anew.
         Shard::open(bytes).ok()
     });
@@ -33,7 +33,11 @@ pub(super) async fn open(
     drop(client);
     let beside = content.clone();
     blocking(move || {
-        if let Err(error) = beside.clone_read().keep_derived(&name, &bytes) {
+        // A worktree is somebody else's; nothing is put beside it.
+        if let Some(Err(error)) = beside
+            .clone_read()
+            .map(|clone| clone.keep_derived(&name, &bytes))
+        {
             tracing::debug!(%error, "the shard is not kept");
         }
         Ok(Shard::open(bytes)?)

@@ -36,7 +36,7 @@ impl Run<'_> {
                 Ok(resolve(&files, &manifests, found))
             })
             .await?;
-        let fence = self.fence();
+        let fence = self.fence;
         Ok(ask!(self, client => store_links(client, fence, scope, root, &resolutions)))
     }
 }

@@ -83,18 +83,14 @@ impl Handler for IndexHandler {
     async fn run(&self, context: JobContext) -> Result<Value, JobError> {
         let (reference, force) = arguments(&context.job.args)?;
         let target = clone::target(&context, self.locality).await?;
-        let run = Run { context: &context };
-        for _ in 1..TRIES {
-            match self.try_run(&run, &target, reference.as_ref(), force).await {
-                Ok(result) => return Ok(result),
-                Err(Failure::Gone) => {}
-                Err(failure @ (Failure::Corrupt(_) | Failure::Unfinished | Failure::Job(_))) => {
-                    return Err(failure.into_job_error());
-                }
-            }
+        let run = Run::of(&context);
+        let done = self.tries(&run, &target, reference.as_ref(), force).await;
+        if matches!(&done, Err(error) if error.code == ErrorCode::RefNotFound) {
+            // What is recorded of the remote may be old as well. This comes to an end: that fetch has an index
+            // follow only when the default branch moved to a head, and an index of that one finds it.
+            follow_up::ask_for_fetch(&context).await?;
         }
-        let last = self.try_run(&run, &target, reference.as_ref(), force).await;
-        last.map_err(Failure::into_job_error)
+        done
     }
 }
 
@@ -110,6 +106,26 @@ fn arguments(args: &Value) -> Result<(Option<RefName>, bool), JobError> {
 }
 
 impl IndexHandler {
+    async fn tries(
+        &self,
+        run: &Run<'_>,
+        target: &CloneTarget,
+        reference: Option<&RefName>,
+        force: bool,
+    ) -> Result<Value, JobError> {
+        for _ in 1..TRIES {
+            match self.try_run(run, target, reference, force).await {
+                Ok(result) => return Ok(result),
+                Err(Failure::Gone) => {}
+                Err(failure @ (Failure::Corrupt(_) | Failure::Unfinished | Failure::Job(_))) => {
+                    return Err(failure.into_job_error());
+                }
+            }
+        }
+        let last = self.try_run(run, target, reference, force).await;
+        last.map_err(Failure::into_job_error)
+    }
+
     async fn try_run(
         &self,
         run: &Run<'_>,
@@ -139,30 +155,23 @@ impl IndexHandler {
         target: &CloneTarget,
         reference: Option<&RefName>,
     ) -> Result<(Content, Snapshot), Failure> {
-        let context = run.context;
-        let sink = Reporting::to(&context.progress);
+        let (sink, cancel) = (Reporting::to(run.progress), run.cancel);
         let recorded = run.recorded(reference).await?;
         let needs: Vec<_> = recorded.iter().map(|(_, commit)| *commit).collect();
-        let clone = self
-            .cache
-            .ensure_clone(target, &needs, &sink, &context.cancel);
+        let clone = self.cache.ensure_clone(target, &needs, &sink, cancel);
         let found = match clone.await {
             Ok(clone) => self.resolve(run, &clone, reference, recorded).await,
             Err(error) => Err(error.into()),
         };
-        if !is_not_found(&found) {
-            return found;
+        match found {
+            // What was recorded is gone from the remote, or the ref is newer than this clone.
+            Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound => {
+                let fetched = self.cache.fetch(target, &[], &sink, cancel).await;
+                let clone = fetched.map_err(|error| job_error(&error))?.clone;
+                self.resolve(run, &clone, reference, None).await
+            }
+            found => found,
         }
-        // What was recorded is gone from the remote, or the ref is newer than this clone.
-        let fetched = self.cache.fetch(target, &[], &sink, &context.cancel).await;
-        let clone = fetched.map_err(|error| job_error(&error))?.clone;
-        let found = self.resolve(run, &clone, reference, None).await;
-        if is_not_found(&found) {
-            // What is recorded of the remote may be old as well. This comes to an end: that fetch has an index
-            // follow only when the default branch moved to a head, and an index of that one finds it.
-            follow_up::ask_for_fetch(context).await?;
-        }
-        found
     }
 
     /// What the ref leads to: the commit that was recorded for it, as far as one was.
@@ -193,10 +202,6 @@ impl IndexHandler {
     }
 }
 
-fn is_not_found<T>(found: &Result<T, Failure>) -> bool {
-    matches!(found, Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound)
-}
-
 fn ruleset() -> Vec<stored::Extractor<'static>> {
     let tags = Grammar::ALL.into_iter().map(extractor_id);
     let others = [
@@ -218,9 +223,8 @@ async fn index(
     asked: &Asked,
     force: bool,
 ) -> Result<Value, Failure> {
-    let context = run.context;
     let snapshot = &asked.snapshot;
-    let (repo_id, fence) = (context.job.repo_id, &context.fence);
+    let (repo_id, fence) = (run.repo_id, run.fence);
     let rules = ruleset();
     let scope =
         ask!(run, client => open_scope(client, fence, repo_id, &rules)).ok_or_else(removed)?;
@@ -237,14 +241,14 @@ async fn index(
         let state = run.publish(asked, root.dir, root.links).await?;
         return Ok(result(snapshot, &state, 0, true));
     }
-    context.progress.message("listing the tree");
+    run.progress.message("listing the tree");
     let walk = run.walk(&scope, content, snapshot.tree, force).await?;
-    context.progress.message("extracting");
+    run.progress.message("extracting");
     let key = (tree, stored::Context::default());
     let (root, written) = run.store(&scope, content, key, walk).await?;
-    context.progress.message("resolving imports");
+    run.progress.message("resolving imports");
     let links = run.link(&scope, content, root).await?;
-    context.progress.message("publishing");
+    run.progress.message("publishing");
     let state = run.publish(asked, root, links).await?;
     Ok(result(snapshot, &state, written.blobs, false))
 }
@@ -272,13 +276,13 @@ impl Run<'_> {
     ) -> Result<RefState, Failure> {
         let snapshot = &asked.snapshot;
         let new = NewRef {
-            repo_id: self.context.job.repo_id,
+            repo_id: self.repo_id,
             name: &snapshot.name,
             commit: object(snapshot.commit)?,
             root,
             links,
         };
-        let published = ask!(self, client => publish_fenced(client, self.fence(), &new, asked));
+        let published = ask!(self, client => publish_fenced(client, self.fence, &new, asked));
         published.ok_or_else(removed)
     }
 }

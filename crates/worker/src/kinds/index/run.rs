@@ -1,17 +1,19 @@
-//! One run of an index job: what it asks the database, and how its parts fail.
+//! One run over a tree: what it asks the database, and how its parts fail.
 
-use leasectl_core::database::Client;
+use leasectl_core::database::{Client, Database};
 use leasectl_core::failure::{ErrorCode, JobError};
+use leasectl_core::ids::RepoId;
 use leasectl_core::index::IndexError;
 use leasectl_core::lease::{Fence, FenceError};
 use leasectl_core::repository::{self, Branch, RepoRef};
 use leasectl_remote::RefName;
 use leasectl_repo::{ObjectId, RepoError};
+use tokio_util::sync::CancellationToken;
 
 use super::store::Written;
 use super::walk::WalkError;
 use crate::cli::ByteSize;
-use crate::daemon::{JobContext, outage};
+use crate::daemon::{JobContext, ProgressReporter, outage};
 use crate::kinds::clone::{job_error, wait_out};
 
 /// Asks the database, again and again while it is away. (A function that takes the question as a closure
@@ -36,8 +38,13 @@ macro_rules! ask {
 pub(super) use ask;
 
 /// One run.
+#[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
-    pub(super) context: &'a JobContext,
+    pub(super) database: &'a Database,
+    pub(super) fence: &'a Fence,
+    pub(super) repo_id: RepoId,
+    pub(super) progress: &'a ProgressReporter,
+    pub(super) cancel: &'a CancellationToken,
 }
 
 /// Why a run did not get to its end.
@@ -113,22 +120,29 @@ fn head_of(branches: Vec<Branch>, reference: &RefName) -> Option<(String, String
     branch.head.map(|head| (branch.name, head))
 }
 
-impl Run<'_> {
-    pub(super) fn fence(&self) -> &Fence {
-        &self.context.fence
+impl<'a> Run<'a> {
+    /// Of a job.
+    pub(super) fn of(context: &'a JobContext) -> Self {
+        Self {
+            database: &context.database,
+            fence: &context.fence,
+            repo_id: context.job.repo_id,
+            progress: &context.progress,
+            cancel: &context.cancel,
+        }
     }
 
     /// Tells how many files of those whose content was missing are stored, and how many bytes that was. (How many
     /// bytes there will be is not known before all are read.)
     pub(super) fn progress(&self, written: Written, total: u64) {
-        let (progress, bytes) = (&self.context.progress, ByteSize::from(written.bytes));
-        progress.message(&format!("extracting; {bytes} so far"));
-        progress.report(written.blobs, Some(total), "files");
+        let bytes = ByteSize::from(written.bytes);
+        self.progress.message(&format!("extracting; {bytes} so far"));
+        self.progress.report(written.blobs, Some(total), "files");
     }
 
     /// A connection of the pool.
     pub(super) async fn client(&self) -> Result<Client, IndexError> {
-        Ok(self.context.database.client().await?)
+        Ok(self.database.client().await?)
     }
 
     /// Waits a moment when the database is away; fails when the question need not be asked again.
@@ -147,7 +161,7 @@ impl Run<'_> {
             IndexError::LeaseLost => FenceError::LeaseLost,
             IndexError::Database(error) => FenceError::Database(error),
         };
-        Ok(wait_out(error, &self.context.cancel).await?)
+        Ok(wait_out(error, self.cancel).await?)
     }
 
     /// The commit that was last recorded for a branch, or for the default one, and how the branch is called:
@@ -156,7 +170,7 @@ impl Run<'_> {
         &self,
         reference: Option<&RefName>,
     ) -> Result<Option<(String, ObjectId)>, Failure> {
-        let (database, repo_id) = (&self.context.database, self.context.job.repo_id);
+        let (database, repo_id) = (self.database, self.repo_id);
         let recorded = loop {
             let asked = match reference {
                 None => repository::find(database, &RepoRef::Id(repo_id))
@@ -168,7 +182,7 @@ impl Run<'_> {
             };
             match asked {
                 Ok(recorded) => break recorded,
-                Err(error) => wait_out(error.into(), &self.context.cancel).await?,
+                Err(error) => wait_out(error.into(), self.cancel).await?,
             }
         };
         // What is no id was not written by a fetch.
@@ -199,7 +213,7 @@ impl Run<'_> {
     ) -> Result<T, Failure> {
         tokio::select! {
             done = work => Ok(done),
-            () = self.context.cancel.cancelled() => Err(Failure::Job(JobError::retryable(
+            () = self.cancel.cancelled() => Err(Failure::Job(JobError::retryable(
                 ErrorCode::Cancelled,
                 "the job was asked to stop",
             ))),

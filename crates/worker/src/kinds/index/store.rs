@@ -59,7 +59,7 @@ impl Run<'_> {
             } else {
                 ask!(self, client => known_dirs(client, scope, &keys))
             };
-            let (content, stop) = (content.clone(), self.context.cancel.clone());
+            let (content, stop) = (content.clone(), self.cancel.clone());
             (walk, level) = self
                 .blocking(move || {
                     let below = walk.descend(&content.handle(), level, known, &stop)?;
@@ -115,7 +115,7 @@ impl Run<'_> {
         self.progress(written, total);
         while let Some(extracted) = self.or_cancelled(extraction.next()).await? {
             let extracted = extracted?;
-            self.context.progress.advanced();
+            self.progress.advanced();
             batch.push(extracted.git, extracted.facts, extracted.new);
             if batch.is_full() {
                 self.store_batch(scope, &mut batch, &mut blobs, &mut written)
@@ -175,7 +175,7 @@ impl Run<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        let fence = self.fence();
+        let fence = self.fence;
         let ids = ask!(self, client => store_payloads(client, fence, scope, &new));
         let stored = names.into_iter().zip(ids);
         blobs.extend(stored.map(|((git, facts), id)| (git, Stored { id, facts })));
@@ -191,7 +191,7 @@ impl Run<'_> {
         known: HashMap<DirKey, DirId>,
         blobs: &HashMap<GitId, Stored>,
     ) -> Result<HashMap<DirKey, DirId>, Failure> {
-        let fence = self.fence();
+        let fence = self.fence;
         let treatments = self.treatments(&levels, blobs).await?;
         let mut dirs = known;
         for wave in waves(levels) {
@@ -221,7 +221,7 @@ impl Run<'_> {
                 wanted.push(treatment);
             }
         }
-        let fence = self.fence();
+        let fence = self.fence;
         let ids = ask!(self, client => treatment_ids(client, fence, &wanted));
         Ok(wanted.into_iter().zip(ids).collect())
     }
