@@ -9,6 +9,7 @@ mod doctor;
 mod enqueue;
 mod error;
 mod git_limits;
+mod index;
 mod interrupt;
 mod job;
 mod migrate;
@@ -122,6 +123,8 @@ pub enum Command {
     /// Registers, lists, shows and removes repositories; gives other programs a clone
     #[command(subcommand, arg_required_else_help = true)]
     Repo(repo::RepoCommand),
+    /// Indexes a worktree of this machine, uncommitted changes included, in this process
+    Index(index::IndexArgs),
     /// Finds text and symbols in an indexed branch, tag or commit
     Search(search::SearchArgs),
     /// Brings the database's schema up to date
@@ -194,6 +197,7 @@ impl Command {
             Self::Enqueue(args) => enqueue::run(context, &args).await,
             Self::Job(command) => job::run(context, command).await,
             Self::Repo(command) => repo::run(context, command).await,
+            Self::Index(args) => index::run(context, &args).await,
             Self::Search(args) => search::run(context, &args).await,
             Self::Migrate(args) => migrate::run(context, &args).await,
             Self::Demo(args) => crate::demo::run(context, &args).await,
@@ -229,6 +233,8 @@ mod tests {
             "worker repo add https://example.org/a/b --name a/b --fetch-every 15m",
             "worker repo list --json",
             "worker repo path owner/name --ref main",
+            "worker index . --repo owner/name --force --json",
+            "worker index /srv/project --forget",
             "worker migrate --check",
             "worker demo --crash",
             "worker demo . --crash",
@@ -263,7 +269,9 @@ mod tests {
         for line in [
             "worker",
             "worker nonsense",
-            "worker index owner/name",
+            "worker index",
+            "worker index . --repo nonsense",
+            "worker index . --forget --force",
             "worker enqueue fetch owner/name --priority 101",
             "worker enqueue fetch owner/name --priority high",
             "worker enqueue fetch owner/name --in 5m --at 2026-01-31T08:00:00Z",

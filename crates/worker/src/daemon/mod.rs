@@ -37,6 +37,7 @@ mod verdict;
 mod vigil;
 
 pub use self::handler::{Handler, Handlers, JobContext};
+pub(crate) use self::progress::ProgressCell;
 pub use self::progress::ProgressReporter;
 pub use self::settings::{Concurrency, Pipeline, WorkerSettings};
 pub use self::shutdown::Shutdown;

@@ -36,8 +36,8 @@ impl Run<'_> {
                 Ok(resolve(&files, &manifests, found))
             })
             .await?;
-        let fence = self.fence;
-        Ok(ask!(self, client => store_links(client, fence, scope, root, &resolutions)))
+        let author = self.author;
+        Ok(ask!(self, client => store_links(client, author, scope, root, &resolutions)))
     }
 }
 

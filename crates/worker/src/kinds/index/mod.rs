@@ -11,13 +11,14 @@ mod run;
 mod store;
 mod walk;
 mod waves;
+mod worktree;
 
 use async_trait::async_trait;
 use leasectl_core::database::Client;
 use leasectl_core::failure::{ErrorCode, JobError};
 use leasectl_core::index::{
-    self as stored, DirId, IndexError, IndexScope, LinksId, NewRef, RefState, known_root,
-    open_scope, publish, ref_state,
+    self as stored, Author, DirId, IndexError, IndexScope, LinksId, NewRef, Published, RefState,
+    WorktreeRef, known_root, open_scope, publish, publish_worktree, ref_state,
 };
 use leasectl_core::kind::{INDEX, KindSpec};
 use leasectl_core::lease::Fence;
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 
 use self::run::{Failure, Run, ask};
 use self::walk::object;
+pub(crate) use self::worktree::{LocalFailure, LocalIndex};
 use super::clone::{self, Reporting, job_error};
 use super::follow_up;
 use crate::daemon::{Handler, JobContext};
@@ -99,10 +101,14 @@ fn arguments(args: &Value) -> Result<(Option<RefName>, bool), JobError> {
     let args = Args::deserialize(args)
         .map_err(|_| invalid("the job's arguments are not those of an index".to_owned()))?;
     let reference = args.reference.as_deref().map(RefName::parse).transpose();
-    Ok((
-        reference.map_err(|error| invalid(error.to_string()))?,
-        args.force,
-    ))
+    let reference = reference.map_err(|error| invalid(error.to_string()))?;
+    if reference
+        .as_ref()
+        .is_some_and(|name| WorktreeRef::is_one(name.as_str()))
+    {
+        return Err(invalid(IndexError::ForWorktrees.to_string()));
+    }
+    Ok((reference, args.force))
 }
 
 impl IndexHandler {
@@ -117,9 +123,7 @@ impl IndexHandler {
             match self.try_run(run, target, reference, force).await {
                 Ok(result) => return Ok(result),
                 Err(Failure::Gone) => {}
-                Err(failure @ (Failure::Corrupt(_) | Failure::Unfinished | Failure::Job(_))) => {
-                    return Err(failure.into_job_error());
-                }
+                Err(failure) => return Err(failure.into_job_error()),
             }
         }
         let last = self.try_run(run, target, reference, force).await;
@@ -224,22 +228,24 @@ async fn index(
     force: bool,
 ) -> Result<Value, Failure> {
     let snapshot = &asked.snapshot;
-    let (repo_id, fence) = (run.repo_id, run.fence);
+    let (repo_id, author) = (run.repo_id, run.author);
     let rules = ruleset();
     let scope =
-        ask!(run, client => open_scope(client, fence, repo_id, &rules)).ok_or_else(removed)?;
+        ask!(run, client => open_scope(client, author, repo_id, &rules)).ok_or_else(removed)?;
     let commit = object(snapshot.commit)?;
     let before = ask!(run, client => ref_state(client, repo_id, &snapshot.name));
-    // A run of the default branch goes on, to have it known as that.
-    let is_known_well = |state: &RefState| is_current(state, &scope, commit) && !asked.is_default;
+    // A run of the default branch goes on, to have it known as that; one of a worktree, since the commit says
+    // nothing of what is in it.
+    let goes_on = asked.is_default || matches!(author, Author::Local(_));
+    let is_known_well = |state: &RefState| is_current(state, &scope, commit) && !goes_on;
     if let Some(state) = before.filter(|state| is_known_well(state) && !force) {
-        return Ok(result(snapshot, &state, 0, true));
+        return Ok(result(&snapshot.name, &state, 0, true));
     }
     let tree = object(snapshot.tree)?;
     let known = ask!(run, client => known_root(client, &scope, tree));
     if let Some(root) = known.filter(|_| !force) {
         let state = run.publish(asked, root.dir, root.links).await?;
-        return Ok(result(snapshot, &state, 0, true));
+        return Ok(result(&snapshot.name, &state, 0, true));
     }
     run.progress.message("listing the tree");
     let walk = run.walk(&scope, content, snapshot.tree, force).await?;
@@ -250,7 +256,7 @@ async fn index(
     let links = run.link(&scope, content, root).await?;
     run.progress.message("publishing");
     let state = run.publish(asked, root, links).await?;
-    Ok(result(snapshot, &state, written.blobs, false))
+    Ok(result(&snapshot.name, &state, written.blobs, false))
 }
 
 fn is_current(state: &RefState, scope: &IndexScope, commit: stored::ObjectId) -> bool {
@@ -282,7 +288,18 @@ impl Run<'_> {
             root,
             links,
         };
-        let published = ask!(self, client => publish_fenced(client, self.fence, &new, asked));
+        let published = match self.author {
+            Author::Lease(fence) => {
+                ask!(self, client => publish_fenced(client, fence, &new, asked))
+            }
+            Author::Local(local) => {
+                match ask!(self, client => publish_worktree(client, local, &new)) {
+                    // What a run that began later found stands, and is what this one answers.
+                    Published::Here(state) | Published::Later(state) => Some(state),
+                    Published::Nowhere => None,
+                }
+            }
+        };
         published.ok_or_else(removed)
     }
 }
@@ -303,10 +320,10 @@ async fn publish_fenced(
     Ok(state)
 }
 
-fn result(snapshot: &Snapshot, state: &RefState, indexed: u64, no_op: bool) -> Value {
+fn result(name: &str, state: &RefState, indexed: u64, no_op: bool) -> Value {
     json!({
-        "ref": snapshot.name,
-        "commit": snapshot.commit.to_string(),
+        "ref": name,
+        "commit": state.commit.to_string(),
         "blobs_total": state.root.blobs,
         "blobs_indexed": indexed,
         "blobs_reused": state.root.blobs.saturating_sub(indexed),
@@ -344,7 +361,11 @@ mod tests {
 
     #[test]
     fn arguments_that_got_past_the_door_are_refused_here() {
-        for args in [json!({"ref": "--upload-pack=x"}), json!({"ref": 1})] {
+        for args in [
+            json!({"ref": "--upload-pack=x"}),
+            json!({"ref": 1}),
+            json!({"ref": "refs/worktrees/project-0f3a5c771e02"}),
+        ] {
             let error = arguments(&args).unwrap_err();
             assert_eq!(
                 (error.code, error.retryable),

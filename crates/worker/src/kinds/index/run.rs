@@ -1,10 +1,10 @@
-//! One run over a tree: what it asks the database, and how its parts fail.
+//! One run over a tree, of a job or of `worker index`: what it asks the database, and how its parts fail.
 
-use leasectl_core::database::{Client, Database};
+use leasectl_core::database::{Client, Database, DatabaseError};
 use leasectl_core::failure::{ErrorCode, JobError};
 use leasectl_core::ids::RepoId;
-use leasectl_core::index::IndexError;
-use leasectl_core::lease::{Fence, FenceError};
+use leasectl_core::index::{Author, IndexError};
+use leasectl_core::lease::FenceError;
 use leasectl_core::repository::{self, Branch, RepoRef};
 use leasectl_remote::RefName;
 use leasectl_repo::{ObjectId, RepoError};
@@ -41,7 +41,8 @@ pub(super) use ask;
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) database: &'a Database,
-    pub(super) fence: &'a Fence,
+    /// In whose name it writes.
+    pub(super) author: Author<'a>,
     pub(super) repo_id: RepoId,
     pub(super) progress: &'a ProgressReporter,
     pub(super) cancel: &'a CancellationToken,
@@ -54,6 +55,10 @@ pub(super) enum Failure {
     Gone,
     /// The clone is damaged.
     Corrupt(RepoError),
+    /// A file of the worktree changed since it was looked at.
+    Changed(RepoError),
+    /// The database is away, and nobody waits for it.
+    Away(DatabaseError),
     /// The threads that extract ended before the last blob.
     Unfinished,
     /// The job fails.
@@ -70,6 +75,8 @@ impl From<RepoError> for Failure {
     fn from(error: RepoError) -> Self {
         if matches!(error, RepoError::Corrupt { .. }) {
             Self::Corrupt(error)
+        } else if matches!(error, RepoError::Changed { .. }) {
+            Self::Changed(error)
         } else {
             Self::Job(job_error(&error))
         }
@@ -95,7 +102,8 @@ impl Failure {
     pub(super) fn into_job_error(self) -> JobError {
         match self {
             Self::Job(error) => error,
-            Self::Corrupt(error) => job_error(&error),
+            Self::Corrupt(error) | Self::Changed(error) => job_error(&error),
+            Self::Away(error) => JobError::retryable(ErrorCode::RepoUnavailable, error.to_string()),
             Self::Gone => JobError::retryable(
                 ErrorCode::RepoUnavailable,
                 "parts of the index were collected while it was written, again and again",
@@ -125,7 +133,7 @@ impl<'a> Run<'a> {
     pub(super) fn of(context: &'a JobContext) -> Self {
         Self {
             database: &context.database,
-            fence: &context.fence,
+            author: Author::Lease(&context.fence),
             repo_id: context.job.repo_id,
             progress: &context.progress,
             cancel: &context.cancel,
@@ -145,7 +153,8 @@ impl<'a> Run<'a> {
         Ok(self.database.client().await?)
     }
 
-    /// Waits a moment when the database is away; fails when the question need not be asked again.
+    /// Waits a moment when the database is away and this is a job; fails when the question need not be asked
+    /// again.
     pub(super) async fn wait_out(&self, error: IndexError) -> Result<(), Failure> {
         let error = match error {
             IndexError::Gone => return Err(Failure::Gone),
@@ -159,6 +168,10 @@ impl<'a> Run<'a> {
                 return Err(JobError::retryable(ErrorCode::RepoUnavailable, text).into());
             }
             IndexError::LeaseLost => FenceError::LeaseLost,
+            // A person at a terminal is told; a job is not begun again because a database restarts.
+            IndexError::Database(error) if matches!(self.author, Author::Local(_)) => {
+                return Err(Failure::Away(error));
+            }
             IndexError::Database(error) => FenceError::Database(error),
         };
         Ok(wait_out(error, self.cancel).await?)

@@ -175,8 +175,8 @@ impl Run<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        let fence = self.fence;
-        let ids = ask!(self, client => store_payloads(client, fence, scope, &new));
+        let author = self.author;
+        let ids = ask!(self, client => store_payloads(client, author, scope, &new));
         let stored = names.into_iter().zip(ids);
         blobs.extend(stored.map(|((git, facts), id)| (git, Stored { id, facts })));
         written.blobs += new.len() as u64;
@@ -191,7 +191,7 @@ impl Run<'_> {
         known: HashMap<DirKey, DirId>,
         blobs: &HashMap<GitId, Stored>,
     ) -> Result<HashMap<DirKey, DirId>, Failure> {
-        let fence = self.fence;
+        let author = self.author;
         let treatments = self.treatments(&levels, blobs).await?;
         let mut dirs = known;
         for wave in waves(levels) {
@@ -200,7 +200,7 @@ impl Run<'_> {
                 .map(|dir| new_dir(dir, blobs, &treatments, &dirs))
                 .collect::<Option<Vec<NewDir>>>()
                 .ok_or(Failure::Gone)?;
-            let ids = ask!(self, client => store_dirs(client, fence, scope, &new));
+            let ids = ask!(self, client => store_dirs(client, author, scope, &new));
             let keys = new.iter().map(|dir| (dir.oid, dir.context));
             dirs.extend(keys.zip(ids));
         }
@@ -221,8 +221,8 @@ impl Run<'_> {
                 wanted.push(treatment);
             }
         }
-        let fence = self.fence;
-        let ids = ask!(self, client => treatment_ids(client, fence, &wanted));
+        let author = self.author;
+        let ids = ask!(self, client => treatment_ids(client, author, &wanted));
         Ok(wanted.into_iter().zip(ids).collect())
     }
 }
