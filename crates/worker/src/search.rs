@@ -1,23 +1,24 @@
 //! Answers from the index: a shard of one tree is assembled from what is stored, and what it proposes is
-//! confirmed in the bytes of the clone.
+//! confirmed in the bytes of the clone, or of the worktree.
 //!
 //! **Invariant.** Answers come from the ref's own tree: nothing else that the index holds is looked at. The
 //! shard on the disk is a cache: it is checked when it is opened, and one that is lost or rotten is made anew.
 
 mod shards;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 
 use leasectl_core::database::Database;
-use leasectl_core::index::{self, FileSymbol, IndexError, IndexedFile, RefState};
+use leasectl_core::index::{self, FileSymbol, IndexError, IndexedFile, RefState, WorktreeRef};
 use leasectl_core::repository::Repository;
 use leasectl_index::{
     MAX_FILE_BYTES, PathFilter, Place, Query, SearchAnswer, SearchError, SearchFile, SearchLimits,
     Shard, ShardBuilderError, ShardError, SkipReason, Stop, TrigramVectorError, Verdict, readable,
     search,
 };
-use leasectl_repo::{BlobRead, Content, ObjectId, RepoError};
+use leasectl_repo::bstr::BString;
+use leasectl_repo::{BlobRead, Content, Handle, ObjectId, RepoError};
 use serde::Serialize;
 
 /// The most bytes of a line in an answer.
@@ -39,6 +40,17 @@ pub struct Found {
     pub text: String,
     /// The file's blob.
     pub blob: String,
+}
+
+/// What a search found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The lines, the best first.
+    pub found: Vec<Found>,
+    /// There are no more.
+    pub complete: bool,
+    /// Files of a worktree that may match, and are not what was indexed any more.
+    pub changed: usize,
 }
 
 /// The index cannot answer.
@@ -109,6 +121,32 @@ impl IndexedTree {
         ObjectId::try_from(self.state.commit.as_bytes()).ok()
     }
 
+    /// Whether it is that of a worktree, of which no clone needs to have everything.
+    #[must_use]
+    pub fn is_worktree(&self) -> bool {
+        WorktreeRef::is_one(&self.name)
+    }
+
+    /// The blobs, each with a path that it has and its length in bytes.
+    pub fn blobs(&self) -> impl Iterator<Item = (ObjectId, BString, u64)> {
+        let blob = |file: &IndexedFile| Some((object(file)?, file.path.clone().into(), file.bytes));
+        self.files.iter().filter_map(blob)
+    }
+
+    /// Reads a blob into `bytes`; nothing when only the worktree had it, and has it no more.
+    fn read(
+        &self,
+        handle: &Handle,
+        id: ObjectId,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<BlobRead>, RepoError> {
+        match handle.blob(id, MAX_FILE_BYTES, bytes) {
+            Err(RepoError::Changed { .. }) => Ok(None),
+            Err(_) if self.is_worktree() && !handle.has(id) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// Makes the tree ready to be searched: with the shard that lies beside the clone, or else with a new one
     /// from what the index holds; no blob is read for it.
     ///
@@ -138,7 +176,7 @@ impl IndexedTree {
         name: &str,
         filter: Option<PathFilter>,
         limit: usize,
-    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+    ) -> Result<Answer, SearchFailure> {
         let client = database.client().await.map_err(IndexError::from)?;
         let mut symbols = index::symbols_named(&client, self.state.root.dir, name).await?;
         drop(client);
@@ -151,15 +189,19 @@ impl IndexedTree {
         symbols.truncate(limit);
         let showing = move || self.show(&content, symbols);
         let shown = tokio::task::spawn_blocking(showing).await;
-        let found = shown.map_err(|_panicked| SearchFailure::Ended)??;
-        Ok((found, complete))
+        let (found, changed) = shown.map_err(|_panicked| SearchFailure::Ended)??;
+        Ok(Answer {
+            found,
+            complete,
+            changed,
+        })
     }
 
     fn show(
         &self,
         content: &Content,
         symbols: Vec<FileSymbol>,
-    ) -> Result<Vec<Found>, SearchFailure> {
+    ) -> Result<(Vec<Found>, usize), SearchFailure> {
         let handle = content.handle();
         let by_path: HashMap<&str, &IndexedFile> = self
             .files
@@ -169,14 +211,21 @@ impl IndexedTree {
         let mut found = Vec::with_capacity(symbols.len());
         let mut bytes = Vec::new();
         let mut held: Option<ObjectId> = None;
+        let mut changed = HashSet::new();
         for FileSymbol { path, symbol } in symbols {
             let Some(file) = by_path.get(path.as_str()) else {
                 continue;
             };
             let Some(id) = object(file) else { continue };
             if held != Some(id) {
-                held =
-                    (handle.blob(id, MAX_FILE_BYTES, &mut bytes)? == BlobRead::Whole).then_some(id);
+                let read = self.read(&handle, id, &mut bytes)?;
+                held = (read == Some(BlobRead::Whole)).then_some(id);
+                if read.is_none() {
+                    changed.insert(id);
+                }
+            }
+            if changed.contains(&id) {
+                continue;
             }
             let place = symbol.line_start.saturating_sub(1) as usize;
             let line = bytes.split(|byte| *byte == b'\n').nth(place);
@@ -184,7 +233,7 @@ impl IndexedTree {
             let column = text.find(&symbol.name).unwrap_or_default() as u64 + 1;
             found.push(self.found(file, u64::from(symbol.line_start), column, text));
         }
-        Ok(found)
+        Ok((found, changed.len()))
     }
 
     fn found(&self, file: &IndexedFile, line: u64, column: u64, text: String) -> Found {
@@ -200,8 +249,8 @@ impl IndexedTree {
 }
 
 impl Searcher {
-    /// The lines that match, the best file first, and whether these are all. Candidates of the shard are
-    /// confirmed in their bytes. Blocks on the disk.
+    /// The lines that match, the best file first. Candidates of the shard are confirmed in their bytes. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// When the clone cannot be read.
@@ -210,7 +259,7 @@ impl Searcher {
         query: &Query,
         filter: Option<&PathFilter>,
         limit: usize,
-    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+    ) -> Result<Answer, SearchFailure> {
         let handle = self.content.handle();
         let files: Vec<SearchFile<'_>> = self
             .tree
@@ -229,12 +278,16 @@ impl Searcher {
             line_bytes: LINE_BYTES,
             ..SearchLimits::default()
         };
+        let mut changed = 0;
         let read = |number: u32| {
             let mut bytes = Vec::new();
-            match self.tree.files.get(number as usize).and_then(object) {
-                Some(id) => handle.blob(id, MAX_FILE_BYTES, &mut bytes).map(|_| bytes),
-                None => Ok(bytes),
+            if let Some(id) = self.tree.files.get(number as usize).and_then(object)
+                && self.tree.read(&handle, id, &mut bytes)?.is_none()
+            {
+                changed += 1;
+                bytes.clear();
             }
+            Ok(bytes)
         };
         let never = AtomicBool::new(false);
         let stop = Stop::when(&never);
@@ -244,7 +297,11 @@ impl Searcher {
             let file = self.tree.files.get(hit.file as usize)?;
             Some(self.tree.found(file, hit.line, hit.column, hit.text.text))
         });
-        Ok((found.collect(), complete))
+        Ok(Answer {
+            found: found.collect(),
+            complete,
+            changed,
+        })
     }
 }
 

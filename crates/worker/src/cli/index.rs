@@ -1,7 +1,7 @@
 //! `worker index`: indexes a worktree of this machine, in this process.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +187,24 @@ fn names_a_remote(arg: &RepoArg) -> bool {
         RepoArg::Path(path) => path.is_absolute(),
         RepoArg::Id(_) | RepoArg::Name(_) => false,
     }
+}
+
+/// The worktree at a path that was indexed, with its repository and its ref; nothing when it never was.
+pub(super) async fn indexed_worktree(
+    database: &OpenDatabase,
+    path: &Path,
+) -> Result<Option<(Worktree, Repository, WorktreeRef)>, CommandError> {
+    let Ok(worktree) = Worktree::containing(path) else {
+        return Ok(None);
+    };
+    let name = WorktreeRef::of(&host_name(), worktree.root());
+    let client = database.database.client().await?;
+    let repo_id = index::repository_of_worktree(&client, &name).await;
+    let Some(repo_id) = repo_id.map_err(|error| of_index(&error))? else {
+        return Ok(None);
+    };
+    let found = repository::find(&database.database, &RepoRef::Id(repo_id)).await?;
+    Ok(found.map(|repository| (worktree, repository, name)))
 }
 
 fn no_worktree(error: &WorktreeError) -> CommandError {

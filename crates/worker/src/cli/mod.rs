@@ -125,7 +125,7 @@ pub enum Command {
     Repo(repo::RepoCommand),
     /// Indexes a worktree of this machine, uncommitted changes included, in this process
     Index(index::IndexArgs),
-    /// Finds text and symbols in an indexed branch, tag or commit
+    /// Finds text and symbols in an indexed branch, tag, commit or worktree
     Search(search::SearchArgs),
     /// Brings the database's schema up to date
     Migrate(migrate::MigrateArgs),

@@ -1,4 +1,4 @@
-//! `worker search`: finds text and symbols in an indexed ref.
+//! `worker search`: finds text and symbols in an indexed ref or worktree.
 
 use clap::Args;
 use leasectl_core::database::Database;
@@ -6,21 +6,22 @@ use leasectl_core::index::IndexError;
 use leasectl_core::repository::Repository;
 use leasectl_index::{Case, PathFilter, Query};
 use leasectl_remote::{PathGlob, RefName};
-use leasectl_repo::{CloneCache, CloneTarget, Content, NoProgress, RepoError};
+use leasectl_repo::{CloneCache, CloneTarget, Content, NoProgress, RepoError, Worktree};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::index::indexed_worktree;
 use super::{CommandError, Context, Exit, RepoArg, clone_failed, with_causes};
-use crate::search::{Found, IndexedTree, SearchFailure};
+use crate::search::{Answer, IndexedTree, SearchFailure};
 
 /// Arguments of `worker search`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// The repository: id, owner/name, URL or path
+    /// The repository: id, owner/name, URL or path; or a folder in a worktree that was indexed
     repo: RepoArg,
     /// What to look for: a text, case-sensitive, within one line
     query: String,
-    /// An indexed branch, tag or commit [default: the default branch]
+    /// An indexed branch, tag, commit or worktree [default: that worktree, else the default branch]
     #[arg(long = "ref", value_name = "REF", value_parser = RefName::parse)]
     reference: Option<RefName>,
     /// Look for definitions of a symbol of exactly this name
@@ -64,38 +65,52 @@ pub(super) async fn run(context: &Context, args: &SearchArgs) -> Result<(), Comm
     let filter = args.path.as_ref().map(PathFilter::new).transpose();
     let filter = filter.map_err(|error| usage(&error))?;
     let database = context.open().await?;
-    let repository = context.repository(&database, &args.repo).await?;
-    let cache = context.clones()?;
-    let target = CloneTarget {
-        id: repository.id.as_uuid(),
-        url: context.stored_remote(&repository)?,
-    };
     let asked = Asked {
         args,
         query,
         filter,
-        repository: &repository,
-        target,
     };
-    let mut answer = asked.answer(&database.database, &cache).await;
-    if let Err(SearchFailure::Clone(RepoError::Corrupt { .. })) = answer {
-        // The clone was put aside; the next one has what this one lost.
-        answer = asked.answer(&database.database, &cache).await;
-    }
-    let answer = answer.map_err(|error| failed(&error))?;
-    let (found, complete) = answer.ok_or_else(|| asked.never_indexed())?;
-    if args.json {
-        let shown = json!({"items": found, "next_cursor": null, "complete": complete});
-        return context.output().json(&shown);
-    }
-    for hit in &found {
-        let line = format!("{}:{}:{}", hit.path, hit.line, hit.text);
-        context.output().line(line)?;
-    }
-    if !complete {
-        context.note("there are more; --limit shows them");
-    }
-    Ok(())
+    let indexed = match (&args.repo, &args.reference) {
+        (RepoArg::Path(path), None) => indexed_worktree(&database, path).await?,
+        _ => None,
+    };
+    let answer = if let Some((worktree, repository, name)) = indexed {
+        let name = Some(name.as_str());
+        let tree = tree(&database.database, &repository, name).await?;
+        let content = content_of_worktree(worktree, &tree).await?;
+        let answer = asked.answer(&database.database, tree, content).await;
+        answer.map_err(|error| failed(&error))?
+    } else {
+        let repository = context.repository(&database, &args.repo).await?;
+        let name = args.reference.as_ref().map(RefName::as_str);
+        let tree = tree(&database.database, &repository, name).await?;
+        let clone = ItsClone {
+            cache: context.clones()?,
+            target: CloneTarget {
+                id: repository.id.as_uuid(),
+                url: context.stored_remote(&repository)?,
+            },
+        };
+        let answer = clone.answer(&asked, &database.database, tree).await;
+        answer.map_err(|error| failed(&error))?
+    };
+    show(context, &answer, args.json)
+}
+
+/// The tree that is searched.
+async fn tree(
+    database: &Database,
+    repository: &Repository,
+    reference: Option<&str>,
+) -> Result<IndexedTree, CommandError> {
+    let tree = IndexedTree::of(database, repository, reference).await;
+    tree.map_err(|error| failed(&error))?.ok_or_else(|| {
+        let what = reference.unwrap_or("its default branch");
+        let name = &repository.name;
+        let text = format!("{what} of {name} was never indexed");
+        CommandError::new(Exit::NotFound, text)
+            .hint(format!("worker enqueue index {name} --wait indexes it"))
+    })
 }
 
 /// A search that makes sense.
@@ -103,68 +118,114 @@ struct Asked<'a> {
     args: &'a SearchArgs,
     query: Query,
     filter: Option<PathFilter>,
-    repository: &'a Repository,
-    target: CloneTarget,
 }
 
 impl Asked<'_> {
-    fn reference(&self) -> Option<&str> {
-        self.args.reference.as_ref().map(RefName::as_str)
-    }
-
-    /// The lines that match, and whether these are all; nothing when the ref was never indexed. A clone that turns
-    /// out to be damaged is put aside.
     async fn answer(
-        &self,
-        database: &Database,
-        cache: &CloneCache,
-    ) -> Result<Option<(Vec<Found>, bool)>, SearchFailure> {
-        let tree = IndexedTree::of(database, self.repository, self.reference()).await?;
-        let Some(tree) = tree else {
-            return Ok(None);
-        };
-        let needs: Vec<_> = tree.commit().into_iter().collect();
-        // Ctrl-C drops this future, and with it the child process.
-        let cancel = CancellationToken::new();
-        let clone = cache.ensure_clone(&self.target, &needs, &NoProgress, &cancel);
-        let clone = clone.await?;
-        let answer = match cache.content(&clone).await {
-            Ok(content) => self.answer_from(database, tree, content).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(SearchFailure::Clone(RepoError::Corrupt { .. })) = answer {
-            cache.quarantine(&clone)?;
-        }
-        answer.map(Some)
-    }
-
-    async fn answer_from(
         &self,
         database: &Database,
         tree: IndexedTree,
         content: Content,
-    ) -> Result<(Vec<Found>, bool), SearchFailure> {
+    ) -> Result<Answer, SearchFailure> {
         let filter = self.filter.clone();
         let limit = usize::from(self.args.limit);
         if self.args.symbol {
             let name = &self.args.query;
-            tree.symbols(database, content, name, filter, limit).await
-        } else {
-            let query = self.query.clone();
-            let searcher = tree.open(database, content).await?;
-            let searching = move || searcher.search(&query, filter.as_ref(), limit);
-            let searched = tokio::task::spawn_blocking(searching).await;
-            searched.map_err(|_panicked| SearchFailure::Ended)?
+            return tree.symbols(database, content, name, filter, limit).await;
+        }
+        let query = self.query.clone();
+        let searcher = tree.open(database, content).await?;
+        let searching = move || searcher.search(&query, filter.as_ref(), limit);
+        let searched = tokio::task::spawn_blocking(searching).await;
+        searched.map_err(|_panicked| SearchFailure::Ended)?
+    }
+}
+
+/// The clone of a repository that is searched.
+struct ItsClone {
+    cache: CloneCache,
+    target: CloneTarget,
+}
+
+impl ItsClone {
+    /// Answers from the clone; one that turns out to be damaged is put aside, and the next one has what it lost.
+    async fn answer(
+        &self,
+        asked: &Asked<'_>,
+        database: &Database,
+        tree: IndexedTree,
+    ) -> Result<Answer, SearchFailure> {
+        match self.try_answer(asked, database, tree.clone()).await {
+            Err(SearchFailure::Clone(RepoError::Corrupt { .. })) => {
+                self.try_answer(asked, database, tree).await
+            }
+            answer => answer,
         }
     }
 
-    fn never_indexed(&self) -> CommandError {
-        let what = self.reference().unwrap_or("its default branch");
-        let name = &self.repository.name;
-        let text = format!("{what} of {name} was never indexed");
-        CommandError::new(Exit::NotFound, text)
-            .hint(format!("worker enqueue index {name} --wait indexes it"))
+    async fn try_answer(
+        &self,
+        asked: &Asked<'_>,
+        database: &Database,
+        tree: IndexedTree,
+    ) -> Result<Answer, SearchFailure> {
+        // The commit of a worktree may be one that was never pushed.
+        let needs: Vec<_> = tree
+            .commit()
+            .filter(|_| !tree.is_worktree())
+            .into_iter()
+            .collect();
+        // Ctrl-C drops this future, and with it the child process.
+        let cancel = CancellationToken::new();
+        let clone = self
+            .cache
+            .ensure_clone(&self.target, &needs, &NoProgress, &cancel)
+            .await?;
+        let answer = match self.cache.content(&clone).await {
+            Ok(content) => asked.answer(database, tree, content).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(SearchFailure::Clone(RepoError::Corrupt { .. })) = answer {
+            self.cache.quarantine(&clone)?;
+        }
+        answer
     }
+}
+
+/// What a worktree's repository has, and the files that are what they were.
+async fn content_of_worktree(
+    worktree: Worktree,
+    tree: &IndexedTree,
+) -> Result<Content, CommandError> {
+    let blobs: Vec<_> = tree.blobs().collect();
+    let opening = tokio::task::spawn_blocking(move || worktree.seen_before(blobs)).await;
+    let opened = opening.map_err(|error| CommandError::caused(Exit::Failed, &error))?;
+    opened.map_err(|error| clone_failed(&error))
+}
+
+fn show(context: &Context, answer: &Answer, json: bool) -> Result<(), CommandError> {
+    let changed = answer.changed;
+    if json {
+        let shown = json!({
+            "items": answer.found, "next_cursor": null, "complete": answer.complete,
+            "changed": changed,
+        });
+        return context.output().json(&shown);
+    }
+    for hit in &answer.found {
+        let line = format!("{}:{}:{}", hit.path, hit.line, hit.text);
+        context.output().line(line)?;
+    }
+    if !answer.complete {
+        context.note("there are more; --limit shows them");
+    }
+    if changed > 0 {
+        context.note(&format!(
+            "{changed} files changed since they were indexed, or are only in the worktree; \
+             index it again, and search it by its path on its machine"
+        ));
+    }
+    Ok(())
 }
 
 fn failed(error: &SearchFailure) -> CommandError {

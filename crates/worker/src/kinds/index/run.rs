@@ -144,7 +144,8 @@ impl<'a> Run<'a> {
     /// bytes there will be is not known before all are read.)
     pub(super) fn progress(&self, written: Written, total: u64) {
         let bytes = ByteSize::from(written.bytes);
-        self.progress.message(&format!("extracting; {bytes} so far"));
+        self.progress
+            .message(&format!("extracting; {bytes} so far"));
         self.progress.report(written.blobs, Some(total), "files");
     }
 
