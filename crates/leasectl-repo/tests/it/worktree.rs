@@ -293,3 +293,21 @@ fn files_that_git_was_told_to_assume_unchanged_count_as_they_were() {
     let head = git(&place.root(), &["rev-parse", "HEAD^{tree}"]);
     assert_eq!(present.tree.to_string(), head);
 }
+
+#[test]
+fn an_index_of_any_form_is_understood() {
+    for form in [
+        &["update-index", "--index-version", "4"][..],
+        &["update-index", "--split-index"],
+        &["update-index", "--untracked-cache"],
+    ] {
+        let place = Place::new();
+        git(&place.root(), form);
+        place.check(&format!("{form:?}"));
+        place.write("src/lib.rs", "changed\n");
+        place.write("src/staged.rs", "staged\n");
+        git(&place.root(), &["add", "src/staged.rs"]);
+        place.write("src/untracked.rs", "untracked\n");
+        place.check(&format!("{form:?}, with changes"));
+    }
+}
