@@ -191,6 +191,47 @@ impl EntryName {
     }
 }
 
+/// The bytes that Git has for a path whose names are written as [`EntryName`] writes them.
+#[must_use]
+pub fn path_bytes(path: &str) -> Vec<u8> {
+    let names = path.split('/').map(|name| {
+        if looks_quoted(name) {
+            unquoted(&name.as_bytes()[1..name.len() - 1])
+        } else {
+            name.as_bytes().to_vec()
+        }
+    });
+    names.collect::<Vec<_>>().join(&b'/')
+}
+
+fn unquoted(mut rest: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| byte - b'0';
+    let mut bytes = Vec::with_capacity(rest.len());
+    loop {
+        rest = match rest {
+            [] => return bytes,
+            [b'\\', byte @ (b'"' | b'\\'), after @ ..] => {
+                bytes.push(*byte);
+                after
+            }
+            [
+                b'\\',
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ] => {
+                bytes.push(digit(a) << 6 | digit(b) << 3 | digit(c));
+                after
+            }
+            [byte, after @ ..] => {
+                bytes.push(*byte);
+                after
+            }
+        };
+    }
+}
+
 fn looks_quoted(text: &str) -> bool {
     text.len() > 1 && text.starts_with('"') && text.ends_with('"') && text.contains('\\')
 }
@@ -223,6 +264,21 @@ mod tests {
         }
         let id = ObjectId::from_bytes(&[0xab; 20]).unwrap();
         assert_eq!(id.to_string(), "ab".repeat(20));
+    }
+
+    #[test]
+    fn a_path_as_it_is_written_says_which_bytes_git_has() {
+        let names: [&[u8]; 6] = [
+            b"plain",
+            "\u{e9} \"x\"".as_bytes(),
+            b"caf\xe9\xff\"\\\n",
+            b"\"caf\\351.txt\"",
+            b"\"",
+            b"\\",
+        ];
+        let written = names.map(|name| EntryName::from_bytes(name).unwrap());
+        let path = written.map(|name| name.as_str().to_owned()).join("/");
+        assert_eq!(path_bytes(&path), names.join(&b'/'));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use self::dirs::{NewDir, NewFile, store_dirs};
 pub use self::error::IndexError;
 pub use self::ids::{
     BadEntryName, BadLength, BlobId, Context, DirId, DomainId, EntryName, ExtractorId, LinksId,
-    ObjectId, RulesetId, TreatmentId,
+    ObjectId, RulesetId, TreatmentId, path_bytes,
 };
 pub use self::known::{KnownBlob, KnownText, known_blobs, known_dirs, known_root};
 pub use self::links::{Resolutions, store_links};
