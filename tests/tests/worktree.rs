@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use leasectl_tests::{Held, Origin, PATIENCE, Remote, Running, Signal, Stage, assert_fields};
@@ -331,6 +332,17 @@ fn a_database_that_is_away_is_told() {
     let command = scene.stage.command(["index", shown(&work)]);
     let away = "postgres://nobody@127.0.0.1:1/none";
     command.env("DATABASE_URL", away).run().expect_code(4);
+}
+
+#[test]
+fn an_uncommitted_file_whose_name_is_no_text_is_found() {
+    let scene = Scene::new();
+    let work = scene.clone("work");
+    let odd = std::ffi::OsStr::from_bytes(b"caf\xe9.txt");
+    fs::write(work.join(odd), "needle\n").unwrap();
+    scene.index(&work, &[]);
+    let found = scene.found(&[shown(&work), "needle"]);
+    assert_eq!(found, ["\"caf\\351.txt\":1"]);
 }
 
 /// A run that has looked at the worktree, and now waits for a table that somebody else holds.

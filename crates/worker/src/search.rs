@@ -129,8 +129,10 @@ impl IndexedTree {
 
     /// The blobs, each with a path that it has and its length in bytes.
     pub fn blobs(&self) -> impl Iterator<Item = (ObjectId, BString, u64)> {
-        let blob = |file: &IndexedFile| Some((object(file)?, file.path.clone().into(), file.bytes));
-        self.files.iter().filter_map(blob)
+        self.files.iter().filter_map(|file| {
+            let path = index::path_bytes(&file.path).into();
+            Some((object(file)?, path, file.bytes))
+        })
     }
 
     /// Reads a blob into `bytes`; nothing when only the worktree had it, and has it no more.
