@@ -48,17 +48,6 @@ pub struct Dependencies {
     pub externals: Vec<String>,
     /// The dependencies outside that only the files it depends on import, by name.
     pub transitive_externals: Vec<String>,
-    /// Whether there are more files than were asked for.
-    pub truncated: bool,
-}
-
-/// What depends on a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Impact {
-    /// The files, nearest first.
-    pub dependents: Vec<Dependent>,
-    /// Whether there are more files than were asked for.
-    pub truncated: bool,
 }
 
 /// A file that depends on another.
@@ -149,27 +138,22 @@ impl<'r> GraphBuilder<'r> {
 }
 
 impl Graph {
-    /// What a file depends on: at most `limit` files, and the dependencies outside.
-    ///
-    /// The names outside are complete even where the files are cut.
+    /// What a file depends on: all files, and the dependencies outside.
     #[must_use]
-    pub fn dependencies(&self, file: FileId, limit: usize) -> Dependencies {
-        let mut inside = self.reach(&self.forward, file);
+    pub fn dependencies(&self, file: FileId) -> Dependencies {
+        let inside = self.reach(&self.forward, file);
         let of = |file| self.externals.get(&file).into_iter().flatten().cloned();
         let own: BTreeSet<String> = of(file).collect();
         let others = inside.iter().flat_map(|reached| of(reached.file));
         let transitive: BTreeSet<String> = others.filter(|name| !own.contains(name)).collect();
-        let truncated = inside.len() > limit;
-        inside.truncate(limit);
         Dependencies {
             inside,
             externals: own.into_iter().collect(),
             transitive_externals: transitive.into_iter().collect(),
-            truncated,
         }
     }
 
-    /// What depends on a file: at most `limit` files.
+    /// All files that depend on a file, nearest first.
     ///
     /// `resolver` is the one that the graph was made with; it knows the paths that tell tests.
     #[must_use]
@@ -178,10 +162,8 @@ impl Graph {
         resolver: &Resolver,
         languages: impl Fn(FileId) -> Option<Language>,
         file: FileId,
-        limit: usize,
-    ) -> Impact {
+    ) -> Vec<Dependent> {
         let reached = self.reach(&self.backward, file);
-        let truncated = reached.len() > limit;
         let dependent = |Reached { file, distance }| {
             let language = languages(file);
             let is_test = language.is_some_and(|language| is_test(resolver.path(file), language));
@@ -191,10 +173,7 @@ impl Graph {
                 is_test,
             }
         };
-        Impact {
-            dependents: reached.into_iter().take(limit).map(dependent).collect(),
-            truncated,
-        }
+        reached.into_iter().map(dependent).collect()
     }
 
     /// All files that edges lead to, nearest first and then by path.
@@ -257,19 +236,19 @@ mod tests {
     }
 
     fn dependencies(resolver: &Resolver, graph: &Graph, path: &str) -> Vec<String> {
-        let found = graph.dependencies(resolver.file(path).expect("it is there"), 100);
+        let found = graph.dependencies(resolver.file(path).expect("it is there"));
         let line = |it: &Reached| format!("{} {}", it.distance, resolver.path(it.file));
         found.inside.iter().map(line).collect()
     }
 
     fn impact(resolver: &Resolver, graph: &Graph, language: Language, path: &str) -> Vec<String> {
         let file = resolver.file(path).expect("it is there");
-        let found = graph.impact(resolver, |_| Some(language), file, 100);
+        let found = graph.impact(resolver, |_| Some(language), file);
         let line = |it: &Dependent| {
             let test = if it.is_test { " test" } else { "" };
             format!("{} {}{test}", it.distance, resolver.path(it.file))
         };
-        found.dependents.iter().map(line).collect()
+        found.iter().map(line).collect()
     }
 
     #[test]
@@ -304,9 +283,7 @@ mod tests {
             ["1 b.py", "2 a.py", "3 test_a.py test"]
         );
         let test = resolver.file("test_a.py").expect("it is there");
-        let found = graph.dependencies(test, 2);
-        assert!(found.truncated);
-        assert_eq!(found.inside.len(), 2);
+        let found = graph.dependencies(test);
         assert_eq!(found.externals, ["pytest"]);
         assert_eq!(found.transitive_externals, ["os"]);
         assert_eq!(
@@ -361,7 +338,7 @@ mod tests {
         let graph = GraphBuilder::new(&resolver).finish();
         assert!(graph.forward.iter().map(Vec::len).sum::<usize>() <= 40_000);
         let file = resolver.file("p/7.go").expect("it is there");
-        assert_eq!(graph.dependencies(file, usize::MAX).inside.len(), 19_999);
+        assert_eq!(graph.dependencies(file).inside.len(), 19_999);
     }
 
     proptest! {
@@ -378,12 +355,12 @@ mod tests {
             }
             let graph = builder.finish();
             for from in 0..12 {
-                let found = graph.dependencies(id(from), usize::MAX).inside;
+                let found = graph.dependencies(id(from)).inside;
                 prop_assert!(found.iter().all(|reached| reached.file != id(from)));
                 for to in (0..12).filter(|to| *to != from) {
-                    let impact = graph.impact(&resolver, |_| None, id(to), usize::MAX);
+                    let impact = graph.impact(&resolver, |_| None, id(to));
                     let forward = found.iter().find(|it| it.file == id(to));
-                    let backward = impact.dependents.iter().find(|it| it.file == id(from));
+                    let backward = impact.iter().find(|it| it.file == id(from));
                     prop_assert_eq!(
                         forward.map(|it| it.distance),
                         backward.map(|it| it.distance)

@@ -23,7 +23,7 @@ mod verdict;
 
 pub use expression::Expression;
 pub use glob::{PathFilter, PathFilterError};
-pub use graph::{Dependencies, Dependent, Graph, GraphBuilder, Impact, Reached, is_test};
+pub use graph::{Dependencies, Dependent, Graph, GraphBuilder, Reached, is_test};
 pub use language::{Detection, Grammar, Language, by_first_line, detect, is_cpp_header};
 pub use query::{Case, MAX_PATTERN_BYTES, Query, QueryError};
 pub use rank::Place;
