@@ -28,8 +28,8 @@ pub use language::{Detection, Grammar, Language, by_first_line, detect, is_cpp_h
 pub use query::{Case, MAX_PATTERN_BYTES, Query, QueryError};
 pub use rank::Place;
 pub use resolve::{
-    FileId, MAX_MANIFEST_BYTES, PackageId, RESOLVER, RESOLVER_VERSION, Resolution, Resolver,
-    is_manifest,
+    Coverage, FileId, MAX_MANIFEST_BYTES, PackageId, RESOLVER, RESOLVER_VERSION, Resolution,
+    Resolver, is_manifest,
 };
 pub use scan::{Excerpt, Hit, Scan, readable};
 pub use search::{SearchAnswer, SearchError, SearchFile, SearchHit, SearchLimits, search};

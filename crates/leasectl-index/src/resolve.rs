@@ -9,6 +9,7 @@
 //! are named relative to the importing one (`#include "x.h"`, `require_relative`).
 
 mod cargo;
+mod coverage;
 mod go;
 mod javascript;
 mod package_json;
@@ -22,6 +23,7 @@ mod tsconfig;
 use crate::language::Language;
 use crate::tags::{Import, ImportKind};
 
+pub use coverage::Coverage;
 pub use tree::FileId;
 use tree::{Tree, join, name, parent};
 
@@ -214,6 +216,28 @@ impl Resolver {
             .map_or("", |package| package.dir.as_str())
     }
 
+    /// Where in the tree an import leads, as it is stored: a file by its path, a package by its directory,
+    /// the one at the top as `.`; nothing if it leads elsewhere.
+    #[must_use]
+    pub fn place(&self, resolution: &Resolution) -> Option<&str> {
+        match resolution {
+            Resolution::File(file) => Some(self.path(*file)),
+            Resolution::Package(package) => match self.package_dir(*package) {
+                "" => Some("."),
+                dir => Some(dir),
+            },
+            Resolution::External(_) | Resolution::Unknown => None,
+        }
+    }
+
+    /// What lies at such a place. It needs no manifests.
+    #[must_use]
+    pub fn at(&self, place: &str) -> Option<Resolution> {
+        let dir = if place == "." { "" } else { place };
+        let package = || self.go.package(dir).map(Resolution::Package);
+        self.file(place).map(Resolution::File).or_else(package)
+    }
+
     /// The package that a file belongs to, whose files it sees without an import.
     #[must_use]
     pub fn own_package(&self, file: FileId) -> Option<PackageId> {
@@ -278,6 +302,31 @@ mod tests {
             resolver.resolve(a, Language::Rust, &import),
             Resolution::File(a)
         );
+    }
+
+    #[test]
+    fn a_place_means_the_same_without_manifests() {
+        let files = ["go.mod", "main.go", "store/a.go", "src/x.rs"];
+        let manifests: [(&str, &[u8]); 1] = [("go.mod", b"module m\n")];
+        let (resolver, bare) = (Resolver::new(files, manifests), Resolver::new(files, []));
+        let import = |target: &str| Import {
+            target: target.to_owned(),
+            kind: ImportKind::Module,
+            line: 1,
+        };
+        let main = resolver.file("main.go").expect("it is there");
+        let leads = |target| resolver.resolve(main, Language::Go, &import(target));
+        let source = Resolution::File(resolver.file("src/x.rs").expect("it is there"));
+        for (leads, place) in [
+            (leads("m"), "."),
+            (leads("m/store"), "store"),
+            (source, "src/x.rs"),
+        ] {
+            assert_eq!(resolver.place(&leads), Some(place));
+            assert_eq!(bare.at(place), Some(leads));
+        }
+        assert_eq!(resolver.place(&leads("fmt")), None);
+        assert_eq!((bare.at("src"), bare.at("gone.rs")), (None, None));
     }
 
     #[test]
