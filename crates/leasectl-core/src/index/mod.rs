@@ -43,7 +43,7 @@ pub use self::links::{Resolutions, store_links};
 pub use self::payload::{NewBlob, TagsPayload, TextPayload, store_payloads};
 pub use self::publish::{NewRef, RefState, Root, publish, ref_state, unpublish};
 pub use self::read::{
-    FileImport, FileSymbol, IndexedFile, files, imports, symbols, symbols_named, vectors,
+    FileImport, FileSymbol, IndexedFile, files, imports, left_out, symbols, symbols_named, vectors,
 };
 pub use self::scope::{Extractor, IndexScope, TEXT_EXTRACTOR, open_scope};
 pub use self::tags::{Import, ImportKind, Symbol, SymbolKind};

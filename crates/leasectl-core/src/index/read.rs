@@ -142,6 +142,24 @@ pub async fn imports(
     Ok(imports)
 }
 
+/// Why the symbols and imports of a blob of a tree are left out, such as `too_slow`; nothing when they are there.
+/// `extractors` are those of the file's language, by name.
+///
+/// # Errors
+/// When the database is away.
+pub async fn left_out(
+    client: &Client,
+    root: &Root,
+    blob: BlobId,
+    extractors: &[&str],
+) -> Result<Option<String>, IndexError> {
+    let statement = client.prepare_cached(include_str!("left_out.sql")).await?;
+    let row = client
+        .query_opt(&statement, &[&root.ruleset.get(), &blob.get(), &extractors])
+        .await?;
+    Ok(row.map(|row| row.get("skip")))
+}
+
 fn unknown(what: &str, path: &str) -> DatabaseError {
     DatabaseError::UnknownValue(format!("the {what} of {path}"))
 }

@@ -1,6 +1,6 @@
 //! What the views and the readers answer.
 
-use leasectl_core::index::{self, BlobId};
+use leasectl_core::index::{self, BlobId, NewBlob, TagsPayload};
 
 use crate::fixture::Fixture;
 use crate::indexer::Indexer;
@@ -140,6 +140,40 @@ async fn readers_answer_about_one_tree() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn why_symbols_and_imports_are_left_out_is_told_of_the_extractor_that_is_asked() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let mut indexer = Indexer::new(&fixture, repo).await;
+    let state = indexer.index(MAIN, &Dir::of([("x.rs", 1)])).await.unwrap();
+    let reason = "too_slow".to_owned();
+    let slow = NewBlob {
+        tags: vec![(indexer.tags(), TagsPayload::Skipped { reason })],
+        ..indexer.extracted(2)
+    };
+    let blobs = [indexer.extracted(1), slow];
+    let Indexer {
+        client,
+        fence,
+        scope,
+        ..
+    } = &mut indexer;
+    let ids = index::store_payloads(client, fence, scope, &blobs)
+        .await
+        .unwrap();
+    let client = &*client;
+    for (blob, extractors, reason) in [
+        (ids[0], &["tags.rust"][..], None),
+        (ids[1], &["tags.rust"], Some("too_slow")),
+        (ids[1], &["tags.go", "tags.rust"], Some("too_slow")),
+        (ids[1], &["trigram"], None),
+        (ids[1], &[], None),
+    ] {
+        let found = index::left_out(client, &state.root, blob, extractors).await;
+        assert_eq!(found.unwrap().as_deref(), reason, "{extractors:?}");
+    }
 }
 
 #[tokio::test]
