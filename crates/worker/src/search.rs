@@ -87,10 +87,10 @@ pub struct Searcher {
 /// One indexed tree.
 #[derive(Clone, Debug)]
 pub struct IndexedTree {
-    name: String,
-    state: RefState,
+    pub(crate) name: String,
+    pub(crate) state: RefState,
     /// In the order of their paths, by which the shard numbers them.
-    files: Vec<IndexedFile>,
+    pub(crate) files: Vec<IndexedFile>,
 }
 
 impl IndexedTree {

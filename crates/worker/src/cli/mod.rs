@@ -10,6 +10,7 @@ mod enqueue;
 mod error;
 mod git_limits;
 mod index;
+mod indexed;
 mod interrupt;
 mod job;
 mod migrate;

@@ -2,15 +2,13 @@
 
 use clap::Args;
 use leasectl_core::database::Database;
-use leasectl_core::index::IndexError;
-use leasectl_core::repository::Repository;
 use leasectl_index::{Case, PathFilter, Query};
 use leasectl_remote::{PathGlob, RefName};
-use leasectl_repo::{CloneCache, CloneTarget, Content, NoProgress, RepoError, Worktree};
+use leasectl_repo::{Content, Worktree};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::index::indexed_worktree;
+use super::indexed::{TreeClone, indexed_tree, search_failed};
 use super::{CommandError, Context, Exit, RepoArg, clone_failed, with_causes};
 use crate::search::{Answer, IndexedTree, SearchFailure};
 
@@ -76,41 +74,23 @@ pub(super) async fn run(context: &Context, args: &SearchArgs) -> Result<(), Comm
     };
     let answer = if let Some((worktree, repository, name)) = indexed {
         let name = Some(name.as_str());
-        let tree = tree(&database.database, &repository, name).await?;
+        let tree = indexed_tree(&database.database, &repository, name).await?;
         let content = content_of_worktree(worktree, &tree).await?;
         let answer = asked.answer(&database.database, tree, content).await;
-        answer.map_err(|error| failed(&error))?
+        answer.map_err(|error| search_failed(&error))?
     } else {
         let repository = context.repository(&database, &args.repo).await?;
         let name = args.reference.as_ref().map(RefName::as_str);
-        let tree = tree(&database.database, &repository, name).await?;
-        let clone = ItsClone {
-            cache: context.clones()?,
-            target: CloneTarget {
-                id: repository.id.as_uuid(),
-                url: context.stored_remote(&repository)?,
-            },
+        let tree = indexed_tree(&database.database, &repository, name).await?;
+        let clone = TreeClone::of(context, &repository, &tree)?;
+        let answer = async |content| {
+            asked
+                .answer(&database.database, tree.clone(), content)
+                .await
         };
-        let answer = clone.answer(&asked, &database.database, tree).await;
-        answer.map_err(|error| failed(&error))?
+        clone.answer(answer).await?
     };
     show(context, &answer, args.json)
-}
-
-/// The tree that is searched.
-async fn tree(
-    database: &Database,
-    repository: &Repository,
-    reference: Option<&str>,
-) -> Result<IndexedTree, CommandError> {
-    let tree = IndexedTree::of(database, repository, reference).await;
-    tree.map_err(|error| failed(&error))?.ok_or_else(|| {
-        let what = reference.unwrap_or("its default branch");
-        let name = &repository.name;
-        let text = format!("{what} of {name} was never indexed");
-        CommandError::new(Exit::NotFound, text)
-            .hint(format!("worker enqueue index {name} --wait indexes it"))
-    })
 }
 
 /// A search that makes sense.
@@ -138,57 +118,6 @@ impl Asked<'_> {
         let searching = move || searcher.search(&query, filter.as_ref(), limit);
         let searched = tokio::task::spawn_blocking(searching).await;
         searched.map_err(|_panicked| SearchFailure::Ended)?
-    }
-}
-
-/// The clone of a repository that is searched.
-struct ItsClone {
-    cache: CloneCache,
-    target: CloneTarget,
-}
-
-impl ItsClone {
-    /// Answers from the clone; one that turns out to be damaged is put aside, and the next one has what it lost.
-    async fn answer(
-        &self,
-        asked: &Asked<'_>,
-        database: &Database,
-        tree: IndexedTree,
-    ) -> Result<Answer, SearchFailure> {
-        match self.try_answer(asked, database, tree.clone()).await {
-            Err(SearchFailure::Clone(RepoError::Corrupt { .. })) => {
-                self.try_answer(asked, database, tree).await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn try_answer(
-        &self,
-        asked: &Asked<'_>,
-        database: &Database,
-        tree: IndexedTree,
-    ) -> Result<Answer, SearchFailure> {
-        // The commit of a worktree may be one that was never pushed.
-        let needs: Vec<_> = tree
-            .commit()
-            .filter(|_| !tree.is_worktree())
-            .into_iter()
-            .collect();
-        // Ctrl-C drops this future, and with it the child process.
-        let cancel = CancellationToken::new();
-        let clone = self
-            .cache
-            .ensure_clone(&self.target, &needs, &NoProgress, &cancel)
-            .await?;
-        let answer = match self.cache.content(&clone).await {
-            Ok(content) => asked.answer(database, tree, content).await,
-            Err(error) => Err(error.into()),
-        };
-        if let Err(SearchFailure::Clone(RepoError::Corrupt { .. })) = answer {
-            self.cache.quarantine(&clone)?;
-        }
-        answer
     }
 }
 
@@ -226,19 +155,4 @@ fn show(context: &Context, answer: &Answer, json: bool) -> Result<(), CommandErr
         ));
     }
     Ok(())
-}
-
-fn failed(error: &SearchFailure) -> CommandError {
-    let exit = match error {
-        SearchFailure::Clone(error) => return clone_failed(error),
-        SearchFailure::Index(IndexError::Database(error)) if error.is_unavailable() => {
-            Exit::Unavailable
-        }
-        SearchFailure::Index(_)
-        | SearchFailure::Vector(_)
-        | SearchFailure::Assemble(_)
-        | SearchFailure::Search(_)
-        | SearchFailure::Ended => Exit::Failed,
-    };
-    CommandError::new(exit, with_causes(error))
 }
