@@ -105,7 +105,7 @@ impl IndexedTree {
         name: Option<&str>,
     ) -> Result<Option<Self>, SearchFailure> {
         let client = database.client().await.map_err(IndexError::from)?;
-        for name in names(repository, name) {
+        for name in names(repository.default_branch.as_deref(), name) {
             if let Some(state) = index::ref_state(&client, repository.id, &name).await? {
                 let mut files = index::files(&client, state.root.dir).await?;
                 files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
@@ -308,15 +308,17 @@ impl Searcher {
 }
 
 /// Under which names a ref may have been published: a branch, then a tag, then as it was given.
-fn names(repository: &Repository, given: Option<&str>) -> Vec<String> {
+fn names(default_branch: Option<&str>, given: Option<&str>) -> Vec<String> {
     match given {
-        None => repository.default_branch.iter().cloned().collect(),
+        None => default_branch.map(str::to_owned).into_iter().collect(),
         Some(given) => {
             let short = given.strip_prefix("refs/heads/").unwrap_or(given);
             let full = format!("refs/{given}");
             let tag = format!("refs/tags/{given}");
-            // An id of a commit is published as Git writes it.
-            vec![short.to_owned(), full, tag, given.to_ascii_lowercase()]
+            let named = vec![short.to_owned(), full, tag];
+            // A commit is published by its id as Git writes it.
+            let id = ObjectId::from_hex(given.as_bytes()).map(|id| id.to_string());
+            named.into_iter().chain(id).collect()
         }
     }
 }
@@ -336,5 +338,26 @@ fn failure(error: SearchError<RepoError>) -> SearchFailure {
         SearchError::Shard(error) => error.into(),
         SearchError::Read { source, .. } => source.into(),
         SearchError::UnknownFile(_) | SearchError::Stopped(_) => SearchFailure::Ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ref_is_looked_for_as_a_branch_then_as_a_tag_and_a_commit_by_its_id() {
+        let id = "ABCDEF0123456789ABCDEF0123456789ABCDEF01";
+        assert_eq!(names(Some("main"), None), ["main"]);
+        assert!(names(None, None).is_empty());
+        assert_eq!(
+            names(Some("main"), Some("v1")),
+            ["v1", "refs/v1", "refs/tags/v1"]
+        );
+        assert_eq!(names(None, Some("refs/heads/x"))[0], "x");
+        assert_eq!(names(None, Some("tags/v1"))[1], "refs/tags/v1");
+        assert_eq!(names(None, Some(id)).last(), Some(&id.to_ascii_lowercase()));
+        // Refs are case-sensitive.
+        assert!(!names(None, Some("Main")).contains(&"main".to_owned()));
     }
 }
