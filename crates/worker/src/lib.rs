@@ -9,3 +9,4 @@ pub mod daemon;
 pub mod demo;
 pub mod kinds;
 pub mod search;
+pub mod structure;
