@@ -73,6 +73,10 @@ fn words_that_make_no_sense_end_with_two_before_anything_is_opened() {
         &["run", "--concurrency", "fetch=many"],
         &["status", "--json", "--no-such-flag"],
         &["completions", "no-such-shell"],
+        &["deps", "a/b"],
+        &["deps", "a/b", "../outside.rs"],
+        &["impact", "a/b", "--", "-option.rs"],
+        &["impact", "a/b", "src/lib.rs", "--limit", "0"],
         &["backfill", "a/b"],
     ] {
         let finished = stage.run(words).expect_code(2);
@@ -98,6 +102,8 @@ fn what_is_not_there_ends_with_three() {
         &["repo", "path", "acme/nothing"],
         &["enqueue", "fetch", "acme/nothing"],
         &["enqueue", "fetch", NO_JOB],
+        &["deps", "acme/nothing", "src/lib.rs"],
+        &["impact", "acme/nothing", "src/lib.rs"],
         &["repo", "show", "https://example.com/never/registered"],
     ] {
         assert_readable(&stage.run(words).expect_code(3));
@@ -227,7 +233,8 @@ fn completions_and_the_manual_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let script = stage.run(&["completions", shell]).ok().stdout;
         for command in [
-            "run", "status", "enqueue", "job", "repo", "migrate", "demo", "doctor",
+            "run", "status", "enqueue", "job", "repo", "search", "deps", "impact", "migrate",
+            "demo", "doctor",
         ] {
             assert!(script.contains(command), "{command} in {shell}");
             assert!(man.contains(command), "{command} in the manual");

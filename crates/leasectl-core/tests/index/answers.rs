@@ -160,7 +160,7 @@ async fn why_symbols_and_imports_are_left_out_is_told_of_the_extractor_that_is_a
         scope,
         ..
     } = &mut indexer;
-    let ids = index::store_payloads(client, fence, scope, &blobs)
+    let ids = index::store_payloads(client, &*fence, scope, &blobs)
         .await
         .unwrap();
     let client = &*client;

@@ -5,10 +5,12 @@
 mod completions;
 mod concurrency;
 mod context;
+mod deps;
 mod doctor;
 mod enqueue;
 mod error;
 mod git_limits;
+mod impact;
 mod index;
 mod indexed;
 mod interrupt;
@@ -21,6 +23,7 @@ mod repo_ref;
 mod run;
 mod search;
 mod status;
+mod structure;
 mod table;
 mod values;
 mod wait;
@@ -128,6 +131,10 @@ pub enum Command {
     Index(index::IndexArgs),
     /// Finds text and symbols in an indexed branch, tag, commit or worktree
     Search(search::SearchArgs),
+    /// What a file of an indexed tree depends on: files and names from outside
+    Deps(deps::DepsArgs),
+    /// What depends on a file of an indexed tree, tests among it
+    Impact(impact::ImpactArgs),
     /// Brings the database's schema up to date
     Migrate(migrate::MigrateArgs),
     /// Runs the main job end to end with no set-up, with two worker processes
@@ -200,6 +207,8 @@ impl Command {
             Self::Repo(command) => repo::run(context, command).await,
             Self::Index(args) => index::run(context, &args).await,
             Self::Search(args) => search::run(context, &args).await,
+            Self::Deps(args) => deps::run(context, &args).await,
+            Self::Impact(args) => impact::run(context, &args).await,
             Self::Migrate(args) => migrate::run(context, &args).await,
             Self::Demo(args) => crate::demo::run(context, &args).await,
             Self::Doctor(args) => doctor::run(context, &args).await,
@@ -236,6 +245,9 @@ mod tests {
             "worker repo path owner/name --ref main",
             "worker index . --repo owner/name --force --json",
             "worker index /srv/project --forget",
+            "worker search owner/name query --ref main --symbol --path src/** --limit 5 --json",
+            "worker deps owner/name src/lib.rs --ref main --direct --limit 5 --json",
+            "worker impact owner/name src/lib.rs --ref main --direct --tests --limit 5 --json",
             "worker migrate --check",
             "worker demo --crash",
             "worker demo . --crash",
@@ -282,6 +294,13 @@ mod tests {
             "worker job list --limit 0",
             "worker repo path owner/name --ref -x",
             "worker completions nonsense",
+            "worker deps owner/name",
+            "worker deps owner/name ../lib.rs",
+            "worker deps owner/name /lib.rs",
+            "worker deps owner/name -- -lib.rs",
+            "worker impact owner/name --lib.rs",
+            "worker impact owner/name lib.rs --ref -x",
+            "worker impact owner/name lib.rs --limit 0",
         ] {
             assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
         }
