@@ -1,7 +1,7 @@
 //! The index on real input: what is in a tree is found in the public views, and paid for once.
 
 use leasectl_tests::{
-    Origin, PATIENCE, Remote, Stage, assert_fields, noise, pack_of, rot, wait_until,
+    Fault, Origin, PATIENCE, Remote, Stage, assert_fields, noise, pack_of, rot, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -247,6 +247,27 @@ fn a_branch_a_fork_and_a_new_container_pay_only_for_what_is_new() {
         (&forked["blobs_indexed"], &forked["blobs_total"]),
         (&json!(0), &json!(total))
     );
+}
+
+#[test]
+fn a_commit_that_is_known_needs_neither_clone_nor_remote() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    small_tree(&origin);
+    let repo = stage.register(&remote.url("acme/app"));
+    let _worker = stage.worker().start();
+    stage.run(&["enqueue", "fetch", &repo, "--wait"]).ok();
+    let first = index(&stage, &repo, &[]);
+    let clone = stage.clone_dir(&repo);
+    std::fs::remove_dir_all(&clone).unwrap();
+    remote.set_fault(Fault::Refuse);
+    let again = index(&stage, &repo, &[]);
+    assert_eq!(
+        (&again["no_op"], &again["blobs_total"], &again["commit"]),
+        (&json!(true), &first["blobs_total"], &first["commit"])
+    );
+    assert!(!clone.exists(), "it was not asked for");
 }
 
 #[test]

@@ -110,6 +110,26 @@ pub async fn known_root(
     Ok(row.as_ref().map(Root::from_row).transpose()?)
 }
 
+/// The tree of a commit, when it was published for that commit before, whoever asked: it can be published again
+/// as it is, and nobody needs the commit itself for that.
+///
+/// # Errors
+/// When the database is away.
+pub async fn known_commit(
+    client: &Client,
+    scope: &IndexScope,
+    commit: ObjectId,
+) -> Result<Option<Root>, IndexError> {
+    let statement = client
+        .prepare_cached(include_str!("known_commit.sql"))
+        .await?;
+    let (ruleset, domain) = (scope.ruleset().get(), scope.domain().get());
+    let row = client
+        .query_opt(&statement, &[&ruleset, &domain, &commit.as_bytes()])
+        .await?;
+    Ok(row.as_ref().map(Root::from_row).transpose()?)
+}
+
 /// Puts what a row says at its place, counted from 1.
 pub(super) fn put<T>(places: &mut [Option<T>], ord: i64, value: T) {
     let place = usize::try_from(ord - 1).ok();

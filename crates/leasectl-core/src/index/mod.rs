@@ -38,7 +38,7 @@ pub use self::ids::{
     BadEntryName, BadLength, BlobId, Context, DirId, DomainId, EntryName, ExtractorId, LinksId,
     ObjectId, RulesetId, TreatmentId, path_bytes,
 };
-pub use self::known::{KnownBlob, KnownText, known_blobs, known_dirs, known_root};
+pub use self::known::{KnownBlob, KnownText, known_blobs, known_commit, known_dirs, known_root};
 pub use self::links::{Resolutions, store_links};
 pub use self::payload::{NewBlob, TagsPayload, TextPayload, store_payloads};
 pub use self::publish::{NewRef, RefState, Root, publish, ref_state, unpublish};

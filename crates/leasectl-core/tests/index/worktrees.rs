@@ -108,6 +108,27 @@ async fn of_two_runs_the_one_that_began_later_has_the_last_word() {
 }
 
 #[tokio::test]
+async fn the_tree_of_a_commit_is_found_by_it_and_never_that_of_a_worktree() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let mut indexer = Indexer::new(&fixture, repo).await;
+    let main = indexer.index(MAIN, &tree(&Dir::generated(3))).await;
+    let main = main.unwrap();
+    let mut client = fixture.client().await;
+    let scope = indexer.scope.clone();
+    let found = index::known_commit(&client, &scope, main.commit).await;
+    assert_eq!(found.unwrap(), Some(main.root));
+    // What is in a worktree is not what its commit has.
+    let run = LocalRun::begin(&client, of("/srv/a")).await.unwrap();
+    let unpushed = tree::commit(77);
+    let new = new_ref(repo, main.root.dir, 77);
+    let published = index::publish_worktree(&mut client, &run, &new).await;
+    assert!(matches!(published, Ok(Published::Here(_))));
+    let found = index::known_commit(&client, &scope, unpushed).await;
+    assert_eq!(found.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_job_publishes_no_worktree_and_a_worktree_is_no_branch() {
     let fixture = Fixture::new().await;
     let repo = fixture.repository("a").await;

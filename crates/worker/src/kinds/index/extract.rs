@@ -18,8 +18,9 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::facts::{ByPath, Facts};
 
-/// Extracted blobs that wait to be stored; with those under way this bounds the memory.
-const WAITING: usize = 64;
+/// Extracted blobs that wait to be stored; with those under way this bounds the memory. So many that no
+/// processor waits while a batch is stored.
+const WAITING: usize = 256;
 
 /// A blob that may have to be read.
 #[derive(Debug)]

@@ -11,8 +11,9 @@ use leasectl_repo::{Present, Snapshot, Worktree};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::TRIES;
 use super::run::{Failure, Run};
-use super::{Asked, TRIES, index};
+use super::tree::{Asked, index};
 use crate::daemon::ProgressReporter;
 
 /// What is to be indexed, and for which repository.
