@@ -8,6 +8,7 @@ mod shards;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use leasectl_core::database::Database;
 use leasectl_core::index::{self, FileSymbol, IndexError, IndexedFile, RefState, WorktreeRef};
@@ -23,6 +24,9 @@ use serde::Serialize;
 
 /// The most bytes of a line in an answer.
 const LINE_BYTES: usize = 1_000;
+
+/// The most bytes of blobs that a searcher keeps for each of the queries that run at once.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// A line that matches.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -80,8 +84,12 @@ pub enum SearchFailure {
 #[derive(Debug)]
 pub struct Searcher {
     tree: IndexedTree,
+    /// What each file is to people, in the order of the tree's files.
+    places: Vec<Place>,
     shard: Shard<Vec<u8>>,
     content: Content,
+    /// Those of earlier queries, with the blobs that they have read.
+    handles: Mutex<Vec<Handle>>,
 }
 
 /// One indexed tree.
@@ -160,10 +168,16 @@ impl IndexedTree {
         content: Content,
     ) -> Result<Searcher, SearchFailure> {
         let shard = shards::open(database, &self, &content).await?;
+        let place = |file: &IndexedFile| {
+            let reason = file.skip.as_deref().and_then(SkipReason::parse);
+            Place::of(&file.path, Verdict::stored(reason), None)
+        };
         Ok(Searcher {
+            places: self.files.iter().map(place).collect(),
             tree: self,
             shard,
             content,
+            handles: Mutex::default(),
         })
     }
 
@@ -251,6 +265,17 @@ impl IndexedTree {
 }
 
 impl Searcher {
+    fn handle(&self) -> Handle {
+        let mut kept = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop()
+            .unwrap_or_else(|| self.content.handle_keeping(KEPT_BYTES))
+    }
+
+    fn keep(&self, handle: Handle) {
+        let mut kept = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(handle);
+    }
+
     /// The lines that match, the best file first. Candidates of the shard are confirmed in their bytes. Blocks on
     /// the disk.
     ///
@@ -262,17 +287,12 @@ impl Searcher {
         filter: Option<&PathFilter>,
         limit: usize,
     ) -> Result<Answer, SearchFailure> {
-        let handle = self.content.handle();
-        let files: Vec<SearchFile<'_>> = self
-            .tree
-            .files
-            .iter()
-            .map(|file| {
-                let reason = file.skip.as_deref().and_then(SkipReason::parse);
-                SearchFile {
-                    path: &file.path,
-                    place: Place::of(&file.path, Verdict::stored(reason), None),
-                }
+        let handle = self.handle();
+        let files = self.tree.files.iter().zip(&self.places);
+        let files: Vec<SearchFile<'_>> = files
+            .map(|(file, place)| SearchFile {
+                path: &file.path,
+                place: *place,
             })
             .collect();
         let limits = SearchLimits {
@@ -295,6 +315,7 @@ impl Searcher {
         let stop = Stop::when(&never);
         let answer = search(&self.shard, &files, query, filter, limits, read, &stop);
         let SearchAnswer { hits, complete } = answer.map_err(failure)?;
+        self.keep(handle);
         let found = hits.into_iter().filter_map(|hit| {
             let file = self.tree.files.get(hit.file as usize)?;
             Some(self.tree.found(file, hit.line, hit.column, hit.text.text))

@@ -116,9 +116,16 @@ impl Content {
     /// A handle for this thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        let mut repo = self.repo.to_thread_local();
         // Trees and the blobs of one directory share delta bases.
-        repo.object_cache_size_if_unset(8 * 1024 * 1024);
+        self.handle_keeping(8 << 20)
+    }
+
+    /// A handle for one thread at a time that keeps so many bytes of the objects that it read, to read them
+    /// again.
+    #[must_use]
+    pub fn handle_keeping(&self, bytes: usize) -> Handle {
+        let mut repo = self.repo.to_thread_local();
+        repo.object_cache_size(Some(bytes));
         let worktree = match &self.source {
             Source::Clone(_) => None,
             Source::Worktree(files) => Some(Arc::clone(files)),
