@@ -183,6 +183,7 @@ impl Handle {
 
     fn dir_of_object(&self, tree: ObjectId) -> Result<Vec<DirEntry>, RepoError> {
         let tree = self.repo.find_tree(tree).map_err(of_git)?;
+        self.check(tree.id, gix::objs::Kind::Tree, &tree.data)?;
         let entries = tree.iter().map(|entry| {
             let entry = entry.map_err(of_git)?;
             Ok(DirEntry {
@@ -253,6 +254,18 @@ impl Handle {
         }
     }
 
+    /// Whether the object is what its id says. A clone was checked when it was made; the repository of a worktree
+    /// is whoever's, and what is made known of an id is known to everybody.
+    fn check(&self, id: ObjectId, kind: gix::objs::Kind, data: &[u8]) -> Result<(), RepoError> {
+        if self.worktree.is_none() {
+            return Ok(());
+        }
+        match gix::objs::compute_hash(id.kind(), kind, data) {
+            Ok(found) if found == id => Ok(()),
+            Ok(_) | Err(_) => Err(damaged("an object is not what its id says")),
+        }
+    }
+
     fn object(
         &self,
         id: ObjectId,
@@ -265,7 +278,10 @@ impl Handle {
             return Ok(BlobRead::TooLong { bytes });
         }
         match self.repo.objects.try_find(&id, buffer).map_err(of_git)? {
-            Some(object) if object.kind == Kind::Blob => Ok(BlobRead::Whole),
+            Some(object) if object.kind == Kind::Blob => {
+                self.check(id, Kind::Blob, object.data)?;
+                Ok(BlobRead::Whole)
+            }
             Some(_) => Ok(BlobRead::NoBlob),
             None => Err(damaged("a blob is missing")),
         }

@@ -286,3 +286,30 @@ fn what_may_not_be_read_is_left_out_and_counted() {
     let head = git(&place.root(), &["rev-parse", "HEAD^{tree}"]);
     assert_eq!(present.tree.to_string(), head);
 }
+
+#[test]
+fn an_object_counts_only_as_what_its_id_says() {
+    let place = Place::new();
+    let root = place.root();
+    let id = |path: &str| ObjectId::from_hex(git(&root, &["hash-object", path]).trim().as_bytes());
+    let (asked, other) = (id("README").unwrap(), id("src/lib.rs").unwrap());
+    let read = || {
+        let present = look(&root);
+        let mut bytes = Vec::new();
+        let handle = present.content.handle();
+        let read = handle.blob(asked, 1_000, &mut bytes);
+        read.map(|_| bytes)
+    };
+    // Git itself would read another blob in its place.
+    let replaced = [asked, other].map(|id| id.to_string());
+    git(&root, &["replace", &replaced[0], &replaced[1]]);
+    assert_eq!(read().unwrap(), b"read me\n");
+    // An object that lies is not taken for the truth.
+    let object = |id: ObjectId| {
+        let id = id.to_string();
+        root.join(".git/objects").join(&id[..2]).join(&id[2..])
+    };
+    fs::remove_file(object(asked)).unwrap();
+    fs::copy(object(other), object(asked)).unwrap();
+    assert!(read().is_err());
+}
