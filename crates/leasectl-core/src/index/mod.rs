@@ -41,7 +41,9 @@ pub use self::ids::{
 pub use self::known::{KnownBlob, KnownText, known_blobs, known_commit, known_dirs, known_root};
 pub use self::links::{Resolutions, store_links};
 pub use self::payload::{NewBlob, TagsPayload, TextPayload, store_payloads};
-pub use self::publish::{NewRef, RefState, Root, publish, ref_state, unpublish};
+pub use self::publish::{
+    NewRef, RefState, Root, publish, ref_state, unpublish, unpublish_branches,
+};
 pub use self::read::{
     FileImport, FileSymbol, IndexedFile, files, imports, left_out, symbols, symbols_named, vectors,
 };

@@ -150,6 +150,24 @@ pub(super) async fn ref_state_in(
     Ok(row.as_ref().map(state_of).transpose()?)
 }
 
+/// Forgets the branches of a repository that are none of these; answers how many there were.
+///
+/// # Errors
+/// When the database is away.
+pub async fn unpublish_branches(
+    fenced: &FencedTransaction<'_>,
+    repo_id: RepoId,
+    there: &[&str],
+) -> Result<u64, FenceError> {
+    let transaction = fenced.statements();
+    let statement = transaction
+        .prepare_cached(include_str!("unpublish_branches.sql"))
+        .await?;
+    Ok(transaction
+        .execute(&statement, &[&repo_id.as_uuid(), &there])
+        .await?)
+}
+
 /// Forgets refs of a repository, such as those of branches that are gone; answers how many there were.
 ///
 /// # Errors

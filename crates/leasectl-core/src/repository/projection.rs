@@ -36,6 +36,9 @@ pub struct Branch {
 /// What a fetch found.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FetchRecord {
+    /// All branches were fetched. Else only these are recorded: what the clone has of others may be older than what
+    /// is recorded of them.
+    pub is_whole: bool,
     /// Every branch head: name without `refs/heads/`, commit in hexadecimal.
     pub branches: Vec<(String, String)>,
     /// The remote's default branch.
@@ -75,7 +78,12 @@ pub async fn record_fetch(
     let noted = transaction
         .query_opt(
             include_str!("record_fetch.sql"),
-            &[&repo_id.as_uuid(), &record.default_branch, &record.head],
+            &[
+                &repo_id.as_uuid(),
+                &record.default_branch,
+                &record.head,
+                &(record.is_whole || record.head.is_some()),
+            ],
         )
         .await?;
     let Some(noted) = noted else {
@@ -87,7 +95,9 @@ pub async fn record_fetch(
             &[&repo_id.as_uuid(), &names, &heads],
         )
         .await?;
-    forget_branches(fenced, repo_id, &names).await?;
+    if record.is_whole {
+        forget_branches(fenced, repo_id, &names).await?;
+    }
     Ok(if noted.get("moved") {
         Recorded::Moved
     } else {
@@ -102,13 +112,8 @@ async fn forget_branches(
 ) -> Result<(), FenceError> {
     let sql = include_str!("forget_branches.sql");
     let parameters: [&(dyn ToSql + Sync); 2] = [&repo_id.as_uuid(), &there];
-    let rows = fenced.statements().query(sql, &parameters).await?;
-    let mut gone: Vec<&str> = rows.iter().map(|row| row.get("name")).collect();
-    // In the index such a name is that of a tag or of a worktree, whatever a branch is called.
-    gone.retain(|name| !name.starts_with("refs/"));
-    if !gone.is_empty() {
-        index::unpublish(fenced, repo_id, &gone).await?;
-    }
+    fenced.statements().execute(sql, &parameters).await?;
+    index::unpublish_branches(fenced, repo_id, there).await?;
     Ok(())
 }
 

@@ -75,6 +75,7 @@ async fn record(fixture: &Fixture, repo: RepoId, branches: &[(&str, &str)]) -> R
     let fenced = fence.begin(&mut client).await.unwrap();
     let first = branches.first();
     let record = FetchRecord {
+        is_whole: true,
         branches: branches
             .iter()
             .map(|(n, h)| ((*n).to_owned(), (*h).to_owned()))
@@ -151,6 +152,7 @@ async fn a_fetch_says_whether_the_default_branch_moved() {
     let mut client = fixture.client().await;
     let fenced = fence.begin(&mut client).await.unwrap();
     let nothing = FetchRecord {
+        is_whole: true,
         branches: Vec::new(),
         default_branch: None,
         head: None,

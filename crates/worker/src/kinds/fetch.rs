@@ -70,7 +70,7 @@ impl Handler for FetchHandler {
             );
         }
         context.progress.message("recording branches");
-        record(&context, &report).await?;
+        record(&context, &refspecs, &report).await?;
         Ok(result(&report))
     }
 }
@@ -101,13 +101,49 @@ impl FetchHandler {
     }
 }
 
-/// Writes what was fetched and what follows from it, under the fence.
-async fn record(context: &JobContext, report: &FetchReport) -> Result<(), JobError> {
-    let record = FetchRecord {
-        branches: report.branches.clone(),
-        default_branch: report.default_branch.clone(),
-        head: report.head.clone(),
+/// What is recorded of a fetch: with refspecs of its own only what these map, since this container's clone may have
+/// older heads of the others than another one's.
+fn what_was_fetched(refspecs: &[Refspec], report: &FetchReport) -> FetchRecord {
+    let is_whole = refspecs.is_empty();
+    let is_fetched = |name: &str| {
+        let full = format!("refs/heads/{name}");
+        is_whole || refspecs.iter().any(|refspec| maps_to(refspec, &full))
     };
+    let mut branches = report.branches.clone();
+    branches.retain(|(name, _)| is_fetched(name));
+    let default = report.default_branch.clone();
+    let default = default.filter(|name| is_fetched(name));
+    FetchRecord {
+        is_whole,
+        branches,
+        head: report
+            .head
+            .clone()
+            .filter(|_| is_whole || default.is_some()),
+        default_branch: default,
+    }
+}
+
+/// Whether a refspec can write that ref: its destination, in which one part may stand for anything.
+fn maps_to(refspec: &Refspec, reference: &str) -> bool {
+    let text = refspec.to_string();
+    let destination = text.rsplit(':').next().unwrap_or_default();
+    let destination = destination.trim_start_matches('+');
+    match destination.split_once('*') {
+        Some((before, after)) => reference
+            .strip_prefix(before)
+            .is_some_and(|rest| rest.ends_with(after)),
+        None => destination == reference,
+    }
+}
+
+/// Writes what was fetched and what follows from it, under the fence.
+async fn record(
+    context: &JobContext,
+    refspecs: &[Refspec],
+    report: &FetchReport,
+) -> Result<(), JobError> {
+    let record = what_was_fetched(refspecs, report);
     let recorded = loop {
         match record_once(context, &record).await {
             Ok(recorded) => break recorded,
@@ -167,6 +203,24 @@ fn result(report: &FetchReport) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refspec_writes_where_it_leads_and_nowhere_else() {
+        for (refspec, name, writes) in [
+            ("+refs/heads/*:refs/heads/*", "refs/heads/a/b", true),
+            ("refs/heads/main:refs/heads/main", "refs/heads/main", true),
+            ("refs/heads/main:refs/heads/main", "refs/heads/main2", false),
+            (
+                "+refs/pull/7/head:refs/pull/7/head",
+                "refs/heads/main",
+                false,
+            ),
+            ("+refs/heads/v*:refs/heads/v*", "refs/heads/main", false),
+        ] {
+            let parsed = Refspec::parse(refspec).unwrap();
+            assert_eq!(maps_to(&parsed, name), writes, "{refspec} {name}");
+        }
+    }
 
     #[test]
     fn no_refspecs_means_the_default_ones() {
