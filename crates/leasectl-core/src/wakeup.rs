@@ -105,6 +105,14 @@ pub async fn announce(client: &Client, lanes: &[Lane]) -> Result<(), DatabaseErr
     send(client, &format!("lanes {}", names(lanes))).await
 }
 
+/// Sends a wakeup for lanes with leases that are over, for whoever can take them.
+///
+/// # Errors
+/// When the database is away; the leases are found by polling all the same.
+pub async fn announce_over(client: &Client, lanes: &[Lane]) -> Result<(), DatabaseError> {
+    send(client, &dead(lanes).1).await
+}
+
 /// Sends a wakeup for a job that should stop.
 pub(crate) async fn announce_cancel(client: &Client, id: JobId) -> Result<(), DatabaseError> {
     send(client, &format!("cancel {id}")).await

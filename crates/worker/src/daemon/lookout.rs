@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use leasectl_core::database::DatabaseError;
 use leasectl_core::lease::{self, Outlook};
+use leasectl_core::wakeup;
 use tokio::sync::Notify;
 
 use super::shared::Shared;
@@ -32,7 +33,8 @@ pub(crate) async fn look_out(shared: Arc<Shared>, to_sweep: Arc<Notify>) {
 }
 
 /// How many polls a worker that holds no lease leaves to others: none while wakeups do not reach it, none
-/// of the twenty oldest. Should all of these be full, what no wakeup told is found two polls later.
+/// of the twenty oldest. These tell of leases that are over and that they cannot take themselves; should they be
+/// full, ready jobs that no wakeup told of are found two polls later.
 fn polls_to_skip(older: usize, is_listening: bool) -> u32 {
     match older / 20 {
         _ if !is_listening => 0,
@@ -44,8 +46,17 @@ fn polls_to_skip(older: usize, is_listening: bool) -> u32 {
 
 async fn look(shared: &Shared) -> Result<Outlook, DatabaseError> {
     let client = shared.database.client().await?;
-    let looked = shared.answer(lease::look(&client, &shared.settings.owner));
-    let looked = looked.await;
+    let looking = async {
+        let outlook = lease::look(&client, &shared.settings.owner).await?;
+        // Younger workers do not look as often, and they may be who can.
+        let mut for_others = outlook.over.clone();
+        for_others.retain(|lane| !shared.kinds.serve(*lane) || shared.slots.free(*lane) == 0);
+        if !for_others.is_empty() {
+            wakeup::announce_over(&client, &for_others).await?;
+        }
+        Ok(outlook)
+    };
+    let looked = shared.answer(looking).await;
     shared.heard(client, looked)
 }
 

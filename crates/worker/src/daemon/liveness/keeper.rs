@@ -22,6 +22,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// Time between two tries to reach the server before the deadline.
 const HURRY: Duration = Duration::from_millis(10);
 
+/// How often the key of a lost lock is tried for before another one is drawn.
+const SAME_KEY_TRIES: u32 = 3;
+
 /// How often a URL that turned out to be pooled is looked at again.
 const POOLED: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,10 @@ const BACK_SOON: Duration = Duration::from_millis(300);
 
 /// How long the reason for a broken connection is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(20);
+
+/// How long an idle worker waits for the answer to a ping: with the time between two of them less than the server
+/// takes to give up a silent connection, so that it knows of its loss before others do.
+const IDLE_PATIENCE: Duration = Duration::from_millis(1_900);
 
 /// By how much a wait may take longer than asked for before this process must have been stopped.
 const FROZEN: Duration = Duration::from_millis(500);
@@ -109,10 +116,17 @@ impl Keeper {
             Some(key) => key,
             None => session.next_key().await?,
         };
+        let mut tries = 1;
         while !session.hold(key).await? {
-            // The server has not missed the former session yet. Its lock does no harm: the row will
-            // name another key.
-            key = session.next_key().await?;
+            if tries < SAME_KEY_TRIES {
+                // Somebody may just be looking whether it is held.
+                tries += 1;
+                sleep(HURRY / 2).await;
+            } else {
+                // The server has not missed the former session yet. Its lock does no harm: the row will
+                // name another key.
+                key = session.next_key().await?;
+            }
         }
         self.key = Some(key);
         self.server = Some(server);
@@ -194,7 +208,11 @@ impl Keeper {
     async fn in_time<T>(&self, heard: BootInstant, asked: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(asked);
         let started = BootInstant::now();
-        let left = patience_ends(heard, self.grace).since(started);
+        let left = if self.shared.registry.is_busy() {
+            patience_ends(heard, self.grace).since(started)
+        } else {
+            IDLE_PATIENCE
+        };
         if let Ok(answer) = timeout(left, &mut asked).await {
             return Some(answer);
         }
