@@ -1,7 +1,7 @@
 //! What commands share that answer from the index: the tree of a ref, its clone, and how both fail.
 
 use leasectl_core::database::Database;
-use leasectl_core::index::IndexError;
+use leasectl_core::index::{IndexError, WorktreeRef};
 use leasectl_core::repository::Repository;
 use leasectl_repo::{CloneCache, CloneTarget, Content, NoProgress, ObjectId, RepoError};
 use tokio_util::sync::CancellationToken;
@@ -23,14 +23,14 @@ pub(super) async fn indexed_tree(
         let name = &repository.name;
         let what = reference.unwrap_or("its default branch");
         let asked = reference.map(|reference| format!(" --arg ref={reference}"));
-        CommandError::new(
-            Exit::NotFound,
-            format!("{what} of {name} was never indexed"),
-        )
-        .hint(format!(
-            "worker enqueue index {name}{} --wait indexes it",
-            asked.unwrap_or_default()
-        ))
+        let text = format!("{what} of {name} was never indexed");
+        let hint = if reference.is_some_and(WorktreeRef::is_one) {
+            "worker index PATH indexes a worktree, on its machine".to_owned()
+        } else {
+            let asked = asked.unwrap_or_default();
+            format!("worker enqueue index {name}{asked} --wait indexes it")
+        };
+        CommandError::new(Exit::NotFound, text).hint(hint)
     })
 }
 

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 
 use leasectl_core::database::{Client, Database};
 use leasectl_core::index::{self, BlobId, IndexError};
-use leasectl_index::{Shard, ShardBuilder, TrigramVector};
+use leasectl_index::{Shard, ShardBuilder, TRIGRAM_EXTRACTOR_VERSION, TrigramVector};
 use leasectl_repo::Content;
+use sha2::{Digest as _, Sha256};
 
 use super::{IndexedTree, SearchFailure, has_text};
+
+/// The version of the vectors that a shard is made of.
+const FORMAT: u32 = TRIGRAM_EXTRACTOR_VERSION;
 
 /// Files of one question.
 const ASKED: usize = 1_024;
@@ -45,10 +49,19 @@ pub(super) async fn open(
     .await?
 }
 
-/// What is in a shard depends on the tree and on the versions that looked at it.
+/// A shard numbers these files, and knows the text of those that are not left out.
 fn name(tree: &IndexedTree) -> String {
-    let root = &tree.state.root;
-    format!("{}-{}.shard", root.tree, root.ruleset.get())
+    let mut digest = Sha256::new();
+    for file in &tree.files {
+        for part in [file.path.as_bytes(), file.oid.as_bytes()] {
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        }
+        digest.update([u8::from(has_text(file))]);
+    }
+    let digest = digest.finalize();
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{digest}.{FORMAT}.shard")
 }
 
 /// Assembles the shard in bounded memory: a few files at a time.
@@ -62,7 +75,8 @@ async fn assemble(client: &Client, tree: &IndexedTree) -> Result<Vec<u8>, Search
         let vectors: HashMap<BlobId, Vec<u8>> = vectors.into_iter().collect();
         for file in &rest[..looked_at] {
             // A file that is not pushed is no candidate, whatever is asked.
-            if let Some(payload) = vectors.get(&file.blob).filter(|_| has_text(file)) {
+            if has_text(file) {
+                let payload = vectors.get(&file.blob).ok_or(IndexError::Gone)?;
                 builder.push(number, &TrigramVector::decode(payload)?)?;
             }
             number += 1;
