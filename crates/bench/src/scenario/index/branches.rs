@@ -37,15 +37,15 @@ pub(super) async fn run(
     remote.import(commits).await?;
     let changed = branch_out(&remote, files, options.branches).await?;
     let world = World::open(server).await?;
-    let repo = world.register(remote.path()).await?;
+    let repo = world.register(&remote.url()).await?;
     let first = world.fetch_and_index(repo).await?;
     let before = world.stored(&TABLES).await?;
 
-    let mut seconds = Vec::with_capacity(options.branches);
-    for number in 0..options.branches {
-        let done = world.index(repo, &format!("b{number}")).await?;
-        seconds.push(done.seconds);
-    }
+    let names: Vec<String> = (0..options.branches)
+        .map(|number| format!("b{number}"))
+        .collect();
+    let done = world.index_all(repo, &names).await?;
+    let seconds: Vec<f64> = done.iter().map(|done| done.seconds).collect();
     let grown = world.stored(&TABLES).await? - before;
     let tenth = (seconds.len() / 10).max(1);
     let early = median(&seconds[..tenth]);

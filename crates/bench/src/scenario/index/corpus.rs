@@ -142,6 +142,11 @@ impl Remote {
         &self.path
     }
 
+    /// Where it is, as a remote.
+    pub(super) fn url(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// Takes the commits.
     pub(super) async fn import(&self, commits: Commits) -> Result<(), BenchError> {
         let mut stream = tempfile::tempfile()?;

@@ -38,7 +38,7 @@ async fn round(
     commits.add("main", None, files);
     remote.import(commits).await?;
     let mut world = World::open(server).await?;
-    let repo = world.register(remote.path()).await?;
+    let repo = world.register(&remote.url()).await?;
 
     let mb = megabytes(total(files));
     let first = world.fetch_and_index(repo).await?;
@@ -157,7 +157,7 @@ async fn known(
         &fork.display().to_string(),
     ])
     .await?;
-    let fork = world.register(&fork).await?;
+    let fork = world.register(&fork.display().to_string()).await?;
     world.fetch_and_index(repo).await?;
     let branch = world.index(repo, "again").await?;
     let fork = world.fetch_and_index(fork).await?;

@@ -38,7 +38,7 @@ pub(super) async fn run(
     commits.add("main", None, files);
     remote.import(commits).await?;
     let world = World::open(server).await?;
-    let repo = world.register(remote.path()).await?;
+    let repo = world.register(&remote.url()).await?;
     world.fetch_and_index(repo).await?;
     let queries = queries(files)?;
     for _ in 0..options.rounds.rounds {

@@ -86,9 +86,9 @@ impl World {
         Ok(f64::from(kib) * 1024.0)
     }
 
-    /// Registers a repository on this disk.
-    pub(super) async fn register(&self, remote: &Path) -> Result<RepoId, BenchError> {
-        let url = RemoteUrl::parse(&remote.display().to_string(), Locality::AllowLocal);
+    /// Registers a repository by its URL, or by its path on this disk.
+    pub(super) async fn register(&self, remote: &str) -> Result<RepoId, BenchError> {
+        let url = RemoteUrl::parse(remote, Locality::AllowLocal);
         let new = NewRepository {
             git_url: url.map_err(|error| BenchError::Unexpected(error.to_string()))?,
             name: None,
@@ -110,6 +110,24 @@ impl World {
     /// Indexes a ref.
     pub(super) async fn index(&self, repo: RepoId, reference: &str) -> Result<Done, BenchError> {
         self.run(repo, &INDEX, &json!({"ref": reference})).await
+    }
+
+    /// Indexes refs, one after the other as the repository's lane has it.
+    pub(super) async fn index_all(
+        &self,
+        repo: RepoId,
+        references: &[String],
+    ) -> Result<Vec<Done>, BenchError> {
+        let mut jobs = Vec::with_capacity(references.len());
+        for reference in references {
+            let args = json!({"ref": reference});
+            jobs.push(self.enqueue(repo, &INDEX, &args).await?);
+        }
+        let mut done = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            done.push(self.wait(job).await?);
+        }
+        Ok(done)
     }
 
     /// Runs a job to its end.
