@@ -62,7 +62,7 @@ impl Default for Limits {
             max_refs: 2_000_000,
             max_objects: 50_000_000,
             max_memory_bytes: 64 * GIB,
-            max_object_bytes: GIB,
+            max_object_bytes: 2 * GIB,
         }
     }
 }
