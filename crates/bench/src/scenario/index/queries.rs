@@ -43,7 +43,7 @@ pub(super) async fn run(
     let queries = queries(files)?;
     for _ in 0..options.rounds.rounds {
         let disk = tempfile::tempdir()?;
-        let content = content(&world, &remote, disk.path(), repo.as_uuid()).await?;
+        let content = content(&remote, disk.path(), repo.as_uuid()).await?;
         round(&world, repo, &content, &queries, &mut report).await?;
     }
     world.close().await?;
@@ -51,12 +51,10 @@ pub(super) async fn run(
 }
 
 async fn content(
-    world: &World,
     remote: &Remote,
     disk: &std::path::Path,
     id: uuid::Uuid,
 ) -> Result<Content, BenchError> {
-    debug_assert!(world.clones() != disk);
     let url = RemoteUrl::parse(&remote.path().display().to_string(), Locality::AllowLocal);
     let url = url.map_err(|error| BenchError::Unexpected(error.to_string()))?;
     let cache = clone_cache(disk)?;

@@ -1,6 +1,5 @@
 //! A database, a worker process and its disk.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use leasectl_core::ids::{JobId, RepoId};
@@ -56,11 +55,6 @@ impl World {
             disk,
             worker,
         })
-    }
-
-    /// The worker's folder of clones.
-    pub(super) fn clones(&self) -> &Path {
-        self.disk.path()
     }
 
     /// Ends the worker and starts another one, whose disk is empty.
