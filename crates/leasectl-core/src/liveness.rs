@@ -132,4 +132,16 @@ mod tests {
         assert_eq!(DeathGrace::new(ms(200)).unwrap().to_hold_again(), ms(80));
         assert_eq!(DeathGrace::default().to_hold_again(), ms(180));
     }
+
+    #[test]
+    fn a_grace_is_as_long_as_it_was_asked_for() {
+        for grace in [200, 1_500, 3_600_000].map(Duration::from_millis) {
+            assert_eq!(DeathGrace::new(grace).unwrap().get(), grace);
+        }
+    }
+
+    #[test]
+    fn a_key_reads_as_its_number() {
+        assert_eq!(LivenessKey::new(-7).to_string(), "-7");
+    }
 }

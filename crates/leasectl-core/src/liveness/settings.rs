@@ -87,10 +87,25 @@ mod tests {
 
     #[test]
     fn a_setting_may_come_back_in_another_unit() {
-        for (found, wanted) in [("5s", "5000"), ("1s", "1000"), ("2", "2"), ("off", "off")] {
+        for (found, wanted) in [
+            ("5s", "5000"),
+            ("1s", "1000"),
+            ("500ms", "500"),
+            ("2min", "120000"),
+            ("2s", "2"),
+            ("2", "2"),
+            ("off", "off"),
+        ] {
             assert!(says(found, wanted), "{found} for {wanted}");
         }
-        for (found, wanted) in [("0", "2"), ("10s", "1000"), ("on", "off"), ("", "0")] {
+        for (found, wanted) in [
+            ("0", "2"),
+            ("10s", "1000"),
+            ("3s", "2"),
+            ("5h", "5"),
+            ("on", "off"),
+            ("", "0"),
+        ] {
             assert!(!says(found, wanted), "{found} for {wanted}");
         }
     }

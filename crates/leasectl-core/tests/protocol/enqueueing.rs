@@ -259,6 +259,23 @@ async fn times_that_no_timestamp_holds_are_refused() {
 }
 
 #[tokio::test]
+async fn a_job_may_wait_for_ten_years_and_no_longer() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    let request = |seconds| {
+        let delay = NotBefore::In(Duration::from_secs(seconds));
+        [fixture.request(repo, &FETCH, "").not_before(delay)]
+    };
+    let ten_years = 316_224_000;
+    let beyond = job::enqueue(&fixture.database, &request(ten_years + 1)).await;
+    assert!(matches!(beyond, Err(EnqueueError::TooFarAway)));
+    let accepted = job::enqueue(&fixture.database, &request(ten_years))
+        .await
+        .unwrap();
+    assert!(!accepted[0].deduplicated);
+}
+
+#[tokio::test]
 async fn more_urgent_jobs_are_claimed_first_and_equal_ones_in_order() {
     let fixture = Fixture::new().await;
     let mut expected = Vec::new();
