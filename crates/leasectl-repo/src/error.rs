@@ -272,6 +272,8 @@ pub enum SizeLimit {
     Refs(u64),
     /// Objects sent.
     Objects(u64),
+    /// Bytes of a single object.
+    Object(u64),
     /// Memory needed, in bytes.
     Memory(u64),
 }
@@ -282,6 +284,7 @@ impl fmt::Display for SizeLimit {
             Self::Bytes(limit) => write!(f, "{limit} bytes"),
             Self::Refs(limit) => write!(f, "{limit} refs"),
             Self::Objects(limit) => write!(f, "{limit} objects"),
+            Self::Object(limit) => write!(f, "{limit} bytes in one object"),
             Self::Memory(limit) => write!(f, "what fits into {limit} bytes of memory"),
         }
     }

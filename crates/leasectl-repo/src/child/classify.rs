@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use gix::error::{Class, ResourceExhaustionKind, types::Classification};
+
 use super::meter::Meter;
 use crate::{
     error::{SizeLimit, is_disk_full},
@@ -10,20 +12,18 @@ use crate::{
 
 /// An error while talking to the remote or writing what it sent.
 ///
-/// What the transport noted comes first; then what the disk says; the rest is the remote's fault.
+/// What the transport noted comes first; then what the disk says, and what memory is for; the rest is the
+/// remote's fault.
 pub(crate) fn remote(meter: &Meter, error: &gix::Error) -> Failure {
     meter
         .trouble()
-        .or_else(|| error.iter_errors().find_map(|error| of_disk(meter, error)))
+        .or_else(|| of_machine(meter, error))
         .unwrap_or_else(|| Failure::Unavailable(chain(error)))
 }
 
 /// An error while reading what the clone holds.
 pub(crate) fn objects(meter: &Meter, error: &gix::Error) -> Failure {
-    error
-        .iter_errors()
-        .find_map(|error| of_disk(meter, error))
-        .unwrap_or_else(|| Failure::Corrupt(chain(error)))
+    of_machine(meter, error).unwrap_or_else(|| Failure::Corrupt(chain(error)))
 }
 
 /// An error while reading or writing a file of the clone.
@@ -35,7 +35,30 @@ pub(crate) fn local(meter: &Meter, error: &io::Error) -> Failure {
     }
 }
 
-/// A full disk or missing memory, wherever it shows.
+/// A full disk, missing memory, or an object that is given none, wherever it shows.
+fn of_machine(meter: &Meter, error: &gix::Error) -> Option<Failure> {
+    error
+        .iter_errors()
+        .find_map(|error| of_disk(meter, error))
+        .or_else(|| error.classify().find_map(|class| of_memory(meter, &class)))
+}
+
+/// An object that Git's code did not make room for.
+fn of_memory(meter: &Meter, found: &Classification<'_>) -> Option<Failure> {
+    let Class::ResourceExhaustion(kind) = found.class() else {
+        return None;
+    };
+    let limits = meter.limits();
+    Some(Failure::TooLarge(
+        if kind == ResourceExhaustionKind::AllocationLimit {
+            SizeLimit::Object(limits.max_object_bytes)
+        } else {
+            SizeLimit::Memory(limits.max_memory_bytes)
+        },
+    ))
+}
+
+/// A full disk or missing memory, as the system says it.
 fn of_disk(meter: &Meter, error: &(dyn Error + 'static)) -> Option<Failure> {
     let error = error.downcast_ref::<io::Error>()?;
     if is_disk_full(error) {

@@ -8,7 +8,7 @@ use leasectl_repo::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{World, ensure, fetch, limits, until, whole};
+use crate::support::{Origin, World, ensure, fetch, limits, until, whole};
 
 /// A repository of about two megabytes: enough to be in the middle of.
 fn fat_world() -> World {
@@ -136,7 +136,7 @@ async fn a_remote_that_cuts_the_pack_in_the_middle_is_unavailable() {
 }
 
 #[tokio::test]
-async fn more_bytes_refs_or_objects_than_allowed_are_too_large() {
+async fn more_or_larger_things_than_allowed_are_too_large() {
     let world = fat_world();
     let remote = world.serve().await;
     for limits in [
@@ -152,6 +152,10 @@ async fn more_bytes_refs_or_objects_than_allowed_are_too_large() {
             max_objects: 10,
             ..limits()
         },
+        Limits {
+            max_object_bytes: 10_000,
+            ..limits()
+        },
     ] {
         let cache = hasty(&world, limits);
         // Slow enough for objects to be counted before they are all there.
@@ -165,6 +169,39 @@ async fn more_bytes_refs_or_objects_than_allowed_are_too_large() {
         );
         remote.set_bytes_per_second(None);
     }
+}
+
+#[tokio::test]
+async fn an_object_that_is_larger_than_allowed_is_too_large_and_leaves_the_clone_as_it_was() {
+    let world = World::new();
+    let remote = world.serve().await;
+    let cache = hasty(
+        &world,
+        Limits {
+            max_object_bytes: 50_000,
+            ..limits()
+        },
+    );
+    let target = world.target_at(&remote.url("origin.git"));
+    fetch(&cache, &target).await.unwrap();
+    let clone = Origin {
+        path: world.clone_dir(),
+    };
+    let before = clone.id_of("refs/heads/main");
+    // Much less than the limit travels.
+    let after = world.origin.commit("main", "zeros", &"0".repeat(50_001));
+    let error = fetch(&cache, &target).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("remote_too_large", false),
+        "{}",
+        whole(&error)
+    );
+    let text = error.to_string();
+    assert!(text.contains("50000 bytes in one object"), "{text}");
+    assert_eq!(clone.id_of("refs/heads/main"), before);
+    fetch(&world.cache(), &target).await.unwrap();
+    assert_eq!(clone.id_of("refs/heads/main"), after);
 }
 
 #[tokio::test]
