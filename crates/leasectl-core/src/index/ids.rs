@@ -1,8 +1,11 @@
 //! Identities of the index: numbers that PostgreSQL gave, and names that Git gave.
 
+use std::error::Error as StdError;
 use std::fmt;
 
+use serde::{Serialize, Serializer};
 use thiserror::Error;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut};
 
 macro_rules! number_id {
     ($(#[$meta:meta])* $name:ident, $number:ty) => {
@@ -137,6 +140,39 @@ impl fmt::Display for ObjectId {
             .iter()
             .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// As hexadecimal digits.
+impl Serialize for ObjectId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'a> FromSql<'a> for ObjectId {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Self::from_bytes(<&[u8]>::from_sql(ty, raw)?)?)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <&[u8] as FromSql>::accepts(ty)
+    }
+}
+
+impl ToSql for ObjectId {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        self.as_bytes().to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <&[u8] as ToSql>::accepts(ty)
+    }
+
+    tokio_postgres::types::to_sql_checked!();
 }
 
 impl fmt::Debug for ObjectId {
