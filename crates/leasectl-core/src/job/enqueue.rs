@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{PublicState, state_of};
 use crate::database::{Client, Database, DatabaseError, limited};
 use crate::ids::{JobId, RepoId};
-use crate::kind::{CanonicalArgs, KindSpec, Priority};
+use crate::kind::{CanonicalArgs, KindSpec, Lane, Priority};
 use crate::time::Timestamp;
 
 /// Rows of one insert; more only makes each statement's memory larger.
@@ -43,7 +43,7 @@ pub enum NotBefore {
 pub struct EnqueueRequest {
     repo_id: RepoId,
     kind: &'static str,
-    lane: &'static str,
+    lane: Lane,
     args: CanonicalArgs,
     priority: Priority,
     not_before: NotBefore,
@@ -57,7 +57,7 @@ impl EnqueueRequest {
         Self {
             repo_id,
             kind: kind.name,
-            lane: kind.lane.as_str(),
+            lane: kind.lane,
             args,
             priority: Priority::default(),
             not_before: NotBefore::Now,
@@ -69,6 +69,18 @@ impl EnqueueRequest {
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
+    }
+
+    pub(super) fn repo_id(&self) -> RepoId {
+        self.repo_id
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// Not before a time.
@@ -237,7 +249,7 @@ async fn promote(
     for some in lanes.chunks(PROMOTED) {
         let (repos, names): (Vec<Uuid>, Vec<&str>) = some
             .iter()
-            .map(|(repo, lane)| (repo.as_uuid(), *lane))
+            .map(|(repo, lane)| (repo.as_uuid(), lane.as_str()))
             .unzip();
         client.query(&promote, &[&repos, &names]).await?;
     }
@@ -334,7 +346,10 @@ impl<'a> Columns<'a> {
                 .map(|request| request.repo_id.as_uuid())
                 .collect(),
             kinds: requests.iter().map(|request| request.kind).collect(),
-            lanes: requests.iter().map(|request| request.lane).collect(),
+            lanes: requests
+                .iter()
+                .map(|request| request.lane.as_str())
+                .collect(),
             args: requests
                 .iter()
                 .map(|request| request.args.as_json())

@@ -12,7 +12,7 @@ use super::EnqueueRequest;
 use super::enqueue::Columns;
 use crate::database::{Client, DatabaseError};
 use crate::ids::{JobId, RepoId};
-use crate::kind::{CanonicalArgs, KindSpec};
+use crate::kind::Lane;
 use crate::lease::{FenceError, FencedTransaction, promote};
 use crate::wakeup;
 
@@ -24,54 +24,56 @@ pub struct FollowUp {
     pub job_id: JobId,
     /// Whether it is an equal job that was queued already; that one does not start before the commit.
     pub deduplicated: bool,
+    /// The kind of the job.
+    pub kind: &'static str,
     repo_id: RepoId,
-    kind: KindSpec,
+    lane: Lane,
 }
 
-/// Accepts a job without arguments in a fenced transaction, as waiting, or merges it with an equal one that was
-/// never claimed. Nothing when the repository is not registered.
+/// Accepts jobs in a fenced transaction, as waiting, or merges them with equal ones that were never claimed. Answers
+/// in the order of the requests; nothing is accepted when a repository is not registered.
 ///
 /// Make it the transaction's last statement: a transaction that others wait for, and that waits for nothing any more,
-/// is in no circle of waits.
+/// is in no circle of waits. For the same reason all jobs of a transaction are accepted at once, which locks them in
+/// the order that everybody uses.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn enqueue_fenced(
     fenced: &FencedTransaction<'_>,
-    repo_id: RepoId,
-    kind: &KindSpec,
-) -> Result<Option<FollowUp>, FenceError> {
+    requests: &[EnqueueRequest],
+) -> Result<Vec<FollowUp>, FenceError> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
     let transaction = fenced.statements();
-    let requests = [EnqueueRequest::new(repo_id, kind, CanonicalArgs::none())];
     let merge = transaction
         .prepare_cached(include_str!("enqueue_merge.sql"))
         .await?;
-    let rows = Columns::of(&requests).send(transaction, &merge).await?;
-    let accepted = rows.first().filter(|row| row.get("known"));
-    Ok(accepted.map(|row| FollowUp {
+    let rows = Columns::of(requests).send(transaction, &merge).await?;
+    if !rows.iter().all(|row| row.get("known")) {
+        return Ok(Vec::new());
+    }
+    let accepted = rows.iter().zip(requests).map(|(row, request)| FollowUp {
         job_id: row.get::<_, uuid::Uuid>("id").into(),
         deduplicated: row.get("deduplicated"),
-        repo_id,
-        kind: *kind,
-    }))
+        kind: request.kind(),
+        repo_id: request.repo_id(),
+        lane: request.lane(),
+    });
+    Ok(accepted.collect())
 }
 
 impl FollowUp {
-    /// The kind of the job.
-    #[must_use]
-    pub fn kind(&self) -> &KindSpec {
-        &self.kind
-    }
-
     /// Has the job join its lane, once its transaction has committed, and wakes whoever may run it: what the next
     /// poll of a worker would do.
     ///
     /// # Errors
     /// When the database is away; the job is found by polling all the same.
     pub async fn start(self, client: &Client) -> Result<(), DatabaseError> {
-        promote(client, &[(self.repo_id, self.kind.lane)]).await?;
+        promote(client, &[(self.repo_id, self.lane)]).await?;
         // Also when it did not become ready just now: an equal one that was ready could not be claimed while
         // the transaction held it, whatever wakeup it had.
-        wakeup::announce(client, &[self.kind.lane]).await
+        wakeup::announce(client, &[self.lane]).await
     }
 }

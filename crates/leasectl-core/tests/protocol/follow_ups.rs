@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use leasectl_core::job::{PublicState, enqueue_fenced};
-use leasectl_core::kind::Lane;
-use leasectl_core::lease::Lease;
+use leasectl_core::ids::RepoId;
+use leasectl_core::job::{EnqueueRequest, FollowUp, PublicState, enqueue_fenced};
+use leasectl_core::kind::{CanonicalArgs, Lane};
+use leasectl_core::lease::{FencedTransaction, Lease};
 use leasectl_core::wakeup::{Listener, Wakeup};
 use uuid::Uuid;
 
@@ -14,8 +15,14 @@ use crate::fixture::{FETCH, Fixture, INDEX, owner, urgent};
 const DEADLINE: Duration = Duration::from_secs(10);
 const JOBS: &str = "select count(*) from leasectl.job where lane = 'index'";
 
+/// Has an index follow.
+async fn index(fenced: &FencedTransaction<'_>, repo: RepoId) -> Option<FollowUp> {
+    let request = EnqueueRequest::new(repo, &INDEX, CanonicalArgs::none());
+    enqueue_fenced(fenced, &[request]).await.unwrap().pop()
+}
+
 /// A repository, and the lease of a fetch of it.
-async fn fetching(fixture: &Fixture) -> (leasectl_core::ids::RepoId, Lease) {
+async fn fetching(fixture: &Fixture) -> (RepoId, Lease) {
     let repo = fixture.repository("a").await;
     fixture.enqueue(repo, &FETCH, "").await;
     let lease = fixture.claim_one(&owner("me"), Lane::Fetch).await;
@@ -29,17 +36,14 @@ async fn what_follows_exists_only_if_its_transaction_commits() {
     let fence = lease.fence();
     let mut client = fixture.client().await;
     let fenced = fence.begin(&mut client).await.unwrap();
-    let undone = enqueue_fenced(&fenced, repo, &INDEX).await.unwrap();
+    let undone = index(&fenced, repo).await;
     assert!(!undone.unwrap().deduplicated);
     drop(fenced);
     assert_eq!(fixture.count(JOBS).await, 0);
 
     let mut listener = Listener::connect(&fixture.url).await.unwrap();
     let fenced = fence.begin(&mut client).await.unwrap();
-    let follows = enqueue_fenced(&fenced, repo, &INDEX)
-        .await
-        .unwrap()
-        .unwrap();
+    let follows = index(&fenced, repo).await.unwrap();
     fenced.commit().await.unwrap();
     let id = follows.job_id;
     assert_eq!(fixture.job(id).await.state, PublicState::Waiting);
@@ -58,7 +62,7 @@ async fn what_follows_is_started_by_the_sweep_when_its_own_worker_does_not() {
     let fence = lease.fence();
     let mut client = fixture.client().await;
     let fenced = fence.begin(&mut client).await.unwrap();
-    let follows = enqueue_fenced(&fenced, repo, &INDEX).await.unwrap();
+    let follows = index(&fenced, repo).await;
     let id = follows.unwrap().job_id;
     fenced.commit().await.unwrap();
     assert!(
@@ -81,10 +85,7 @@ async fn an_equal_job_that_waits_is_what_follows_and_does_not_start_before_the_c
     let fence = lease.fence();
     let mut client = fixture.client().await;
     let fenced = fence.begin(&mut client).await.unwrap();
-    let follows = enqueue_fenced(&fenced, repo, &INDEX)
-        .await
-        .unwrap()
-        .unwrap();
+    let follows = index(&fenced, repo).await.unwrap();
     assert!(follows.deduplicated);
     assert_eq!(follows.job_id, asked);
     let other = owner("other");
@@ -97,7 +98,7 @@ async fn an_equal_job_that_waits_is_what_follows_and_does_not_start_before_the_c
 
     // It runs, and may have read what is written only now.
     let fenced = fence.begin(&mut client).await.unwrap();
-    let follows = enqueue_fenced(&fenced, repo, &INDEX).await.unwrap();
+    let follows = index(&fenced, repo).await;
     fenced.commit().await.unwrap();
     assert_ne!(follows.unwrap().job_id, asked);
 }
@@ -110,10 +111,7 @@ async fn nobody_who_enqueues_something_else_waits_for_the_transaction() {
     let fence = lease.fence();
     let mut client = fixture.client().await;
     let fenced = fence.begin(&mut client).await.unwrap();
-    let follows = enqueue_fenced(&fenced, repo, &INDEX)
-        .await
-        .unwrap()
-        .unwrap();
+    let follows = index(&fenced, repo).await.unwrap();
 
     let others = async {
         fixture.enqueue(elsewhere, &INDEX, "").await;
@@ -137,7 +135,7 @@ async fn nothing_follows_for_a_repository_that_is_not_registered() {
     let mut client = fixture.client().await;
     let fenced = fence.begin(&mut client).await.unwrap();
     let nobody = Uuid::from_u128(7).into();
-    let follows = enqueue_fenced(&fenced, nobody, &INDEX).await.unwrap();
+    let follows = index(&fenced, nobody).await;
     assert!(follows.is_none());
     fenced.commit().await.unwrap();
     assert_eq!(fixture.count(JOBS).await, 0);

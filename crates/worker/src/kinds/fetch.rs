@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use leasectl_core::failure::{ErrorCode, JobError};
-use leasectl_core::job::enqueue_fenced;
-use leasectl_core::kind::{FETCH, INDEX, KindSpec};
+use leasectl_core::job::{EnqueueRequest, enqueue_fenced};
+use leasectl_core::kind::{CanonicalArgs, FETCH, INDEX, KindSpec};
 use leasectl_core::lease::FenceError;
 use leasectl_core::repository::{self, FetchRecord, Recorded};
 use leasectl_remote::{Locality, Refspec};
@@ -165,15 +165,19 @@ async fn record_once(context: &JobContext, record: &FetchRecord) -> Result<Recor
     let mut client = context.database.client().await?;
     let fenced = context.fence.begin(&mut client).await?;
     let recorded = repository::record_fetch(&fenced, repo_id, record).await?;
-    let index = match recorded {
+    let mut requests = Vec::new();
+    match recorded {
         // Without arguments, so that it is the same job as the one that an operator asks for. Whether the new
         // head is indexed already is not asked here: then the job is over in milliseconds.
-        Recorded::Moved => enqueue_fenced(&fenced, repo_id, &INDEX).await?,
-        Recorded::Unmoved | Recorded::Removed => None,
-    };
+        Recorded::Moved => {
+            requests.push(EnqueueRequest::new(repo_id, &INDEX, CanonicalArgs::none()))
+        }
+        Recorded::Unmoved | Recorded::Removed => {}
+    }
+    let follow_ups = enqueue_fenced(&fenced, &requests).await?;
     fenced.commit().await?;
-    if let Some(index) = index {
-        follow_up::start(context, &client, index).await;
+    for follow_up in follow_ups {
+        follow_up::start(context, &client, follow_up).await;
     }
     Ok(recorded)
 }

@@ -2,8 +2,8 @@
 
 use leasectl_core::database::Client;
 use leasectl_core::failure::JobError;
-use leasectl_core::job::{FollowUp, enqueue_fenced};
-use leasectl_core::kind::FETCH;
+use leasectl_core::job::{EnqueueRequest, FollowUp, enqueue_fenced};
+use leasectl_core::kind::{CanonicalArgs, FETCH};
 use leasectl_core::lease::FenceError;
 
 use super::clone;
@@ -11,7 +11,7 @@ use crate::daemon::{JobContext, metrics, outage};
 
 /// Has a job start whose transaction has committed.
 pub(super) async fn start(context: &JobContext, client: &Client, follow_up: FollowUp) {
-    let kind = follow_up.kind().name;
+    let kind = follow_up.kind;
     if !follow_up.deduplicated {
         metrics::enqueued(kind);
     }
@@ -35,9 +35,10 @@ pub(super) async fn ask_for_fetch(context: &JobContext) -> Result<(), JobError> 
 async fn accept_fetch(context: &JobContext) -> Result<(), FenceError> {
     let mut client = context.database.client().await?;
     let fenced = context.fence.begin(&mut client).await?;
-    let follow_up = enqueue_fenced(&fenced, context.job.repo_id, &FETCH).await?;
+    let fetch = EnqueueRequest::new(context.job.repo_id, &FETCH, CanonicalArgs::none());
+    let follow_ups = enqueue_fenced(&fenced, &[fetch]).await?;
     fenced.commit().await?;
-    if let Some(follow_up) = follow_up {
+    for follow_up in follow_ups {
         start(context, &client, follow_up).await;
     }
     Ok(())
