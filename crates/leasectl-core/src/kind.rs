@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::changes::Mode;
+
 pub use self::args::{ArgSpec, ArgType, ArgsError, CanonicalArgs};
 pub use self::lane::{Lane, UnknownLane};
 pub use self::priority::{Priority, PriorityOutOfRange};
@@ -58,6 +60,35 @@ pub const INDEX: KindSpec = KindSpec {
     ],
 };
 
+/// `backfill`: study the changes that are missing or stale.
+pub const BACKFILL: KindSpec = KindSpec {
+    name: "backfill",
+    lane: Lane::Backfill,
+    args: &[
+        ArgSpec {
+            name: "mode",
+            takes: ArgType::OneOf(&Mode::WORDS),
+            required: true,
+        },
+        ArgSpec {
+            name: "max_changes",
+            takes: ArgType::Integer {
+                min: 1,
+                max: 100_000,
+            },
+            required: false,
+        },
+        ArgSpec {
+            name: "max_runtime_s",
+            takes: ArgType::Integer {
+                min: 1,
+                max: 86_400,
+            },
+            required: false,
+        },
+    ],
+};
+
 /// The kinds that a program knows.
 #[derive(Clone, Debug)]
 pub struct Kinds {
@@ -73,6 +104,7 @@ impl Kinds {
         }
         .with(FETCH)
         .with(INDEX)
+        .with(BACKFILL)
     }
 
     /// These kinds and one more; a kind of the same name is replaced.
@@ -204,6 +236,11 @@ mod tests {
         check("fetch", json!({})).unwrap();
         check("fetch", json!({"refspecs": ["+refs/heads/*:refs/heads/*"]})).unwrap();
         check(
+            "backfill",
+            json!({"mode": "full_history", "max_changes": 100_000, "max_runtime_s": 86_400}),
+        )
+        .unwrap();
+        check(
             "sample",
             json!({"mode": "a", "n": 9, "push": true, "branch": "x"}),
         )
@@ -238,6 +275,13 @@ mod tests {
             ("fetch", json!({"refspecs": null})),
             ("fetch", json!({"refspecs": ["--upload-pack=touch x"]})),
             ("fetch", json!({"refspecs": "refs/heads/*"})),
+            ("backfill", json!({})),
+            ("backfill", json!({"mode": "all"})),
+            ("backfill", json!({"mode": "open_only", "max_changes": 0})),
+            (
+                "backfill",
+                json!({"mode": "open_only", "max_runtime_s": 86_401}),
+            ),
             ("sample", json!({})),
             ("sample", json!({"mode": "c"})),
             ("sample", json!({"mode": "a", "n": 10})),

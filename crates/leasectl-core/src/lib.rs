@@ -8,6 +8,7 @@
 //! **Invariant.** Time that decides a lease is the database's clock, in SQL. The process only
 //! decides when to stop trusting itself, on [`time::BootInstant`].
 
+pub mod changes;
 pub mod database;
 pub mod failure;
 pub mod ids;

@@ -98,6 +98,11 @@ impl CanonicalArgs {
         Self(Value::Object(Map::new()))
     }
 
+    /// Arguments that are made to fit their kind, rather than given by somebody.
+    pub(crate) fn made(args: Value) -> Self {
+        Self(args)
+    }
+
     /// The arguments as a JSON object.
     #[must_use]
     pub fn as_json(&self) -> &Value {

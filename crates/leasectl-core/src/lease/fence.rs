@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::LeaseKey;
 use crate::database::{Client, DatabaseError, limited};
-use crate::ids::{Owner, Token};
+use crate::ids::{JobId, Owner, Token};
 
 /// Opens fenced transactions for one lease. It carries no right to settle.
 #[derive(Clone, Debug)]
@@ -96,6 +96,11 @@ impl<'a> FencedTransaction<'a> {
     #[must_use]
     pub fn token(&self) -> Token {
         self.key.token
+    }
+
+    /// The job of that lease.
+    pub(crate) fn job_id(&self) -> JobId {
+        self.key.job_id
     }
 
     /// Notes that this transaction commits progress which a successor need not repeat: losing the

@@ -32,6 +32,7 @@ pub struct ChangeStatus {
     pub last_index_finished_at: Option<Timestamp>,
     pub last_backfill_started_at: Option<Timestamp>,
     pub last_backfill_finished_at: Option<Timestamp>,
+    /// When a pass last came to the end of all changes.
     pub last_open_pr_scan_at: Option<Timestamp>,
     pub backfill_mode: Option<String>,
     pub backfill_priority: Option<i16>,
@@ -51,10 +52,14 @@ pub struct ChangeStatus {
     pub index_in_progress: bool,
     pub backfill_in_progress: bool,
     pub stack_in_progress: bool,
+    /// Changes that are not known to be closed: the next three together.
     pub open_pr_total: Option<i64>,
     pub open_pr_current: Option<i64>,
+    /// Studied, and not current: other heads, or studying them failed.
     pub open_pr_stale: Option<i64>,
+    /// Not studied yet, so that they may be closed.
     pub open_pr_missing: Option<i64>,
+    /// How far the pass has come: at its end the last change.
     pub open_pr_cursor_number: Option<i64>,
     pub open_pr_cursor_updated_at: Option<Timestamp>,
     pub last_error: Option<JobError>,
@@ -108,11 +113,11 @@ fn from_row(row: &Row) -> Result<ChangeStatus, DatabaseError> {
         last_successful_fetch_at: row.get("last_successful_fetch_at"),
         last_index_started_at: row.get("last_index_started_at"),
         last_index_finished_at: row.get("last_index_finished_at"),
-        last_backfill_started_at: None,
-        last_backfill_finished_at: None,
-        last_open_pr_scan_at: None,
-        backfill_mode: None,
-        backfill_priority: None,
+        last_backfill_started_at: row.get("last_backfill_started_at"),
+        last_backfill_finished_at: row.get("last_backfill_finished_at"),
+        last_open_pr_scan_at: row.get("last_open_pr_scan_at"),
+        backfill_mode: row.get("backfill_mode"),
+        backfill_priority: row.get("backfill_priority"),
         fetch_in_progress: fetch.owner.is_some(),
         fetch_lease_owner_id: fetch.owner,
         fetch_lease_heartbeat_at: fetch.heartbeat_at,
@@ -129,12 +134,12 @@ fn from_row(row: &Row) -> Result<ChangeStatus, DatabaseError> {
         stack_lease_owner_id: stack.owner,
         stack_lease_heartbeat_at: stack.heartbeat_at,
         stack_lease_expires_at: stack.expires_at,
-        open_pr_total: None,
-        open_pr_current: None,
-        open_pr_stale: None,
-        open_pr_missing: None,
-        open_pr_cursor_number: None,
-        open_pr_cursor_updated_at: None,
+        open_pr_total: row.get("open_pr_total"),
+        open_pr_current: row.get("open_pr_current"),
+        open_pr_stale: row.get("open_pr_stale"),
+        open_pr_missing: row.get("open_pr_missing"),
+        open_pr_cursor_number: row.get("open_pr_cursor_number"),
+        open_pr_cursor_updated_at: row.get("open_pr_cursor_updated_at"),
         last_error: read_json(row.get("last_error"))?,
     })
 }

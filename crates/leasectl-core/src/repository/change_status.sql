@@ -1,5 +1,6 @@
 -- A repository's synchronisation diagnostics. $1 name.
--- Locks: none. Index: repository_name_key, job_one_per_lane, job_parked, job_history_repo.
+-- Locks: none. Index: repository_name_key, job_one_per_lane, job_parked, job_history_repo, backfill_pkey,
+-- change_inventory_pkey, change_key, change_snapshot_pkey, change_failure_pkey.
 -- Zero rows: there is no such repository.
 with repo as (
   select r.id, r.name, r.last_successful_fetch_at from leasectl.repository r where r.name = $1
@@ -14,10 +15,10 @@ with repo as (
          live.lease_expires_at as expires_at
     from live where live.state = 'running'
 ), ended as materialized (
-  -- Read once for both kinds: an index that helps with the kind would cost every settlement.
+  -- Read once for all kinds: an index that helps with the kind would cost every settlement.
   select h.kind, h.created_at, h.started_at, h.finished_at, h.state, h.last_error
     from leasectl.job_history h join repo on repo.id = h.repo_id
-   where h.kind in ('fetch', 'index')
+   where h.kind in ('fetch', 'index', 'backfill')
 ), finished as (
   select * from ended where kind = 'fetch'
 ), indexed as (
@@ -39,6 +40,16 @@ with repo as (
           select created_at from finished where state <> 'completed') every
    where every.created_at > coalesce((select max(started_at) from finished where state = 'completed'),
                                      '-infinity')
+), open_changes as (
+  -- Those that are not known to be closed; nothing is known before a fetch has said what there is.
+  select i.repo_id, count(c.change_id) filter (where c.open is distinct from false) as total,
+         count(*) filter (where c.open and c.freshness = 'current') as current,
+         count(*) filter (where c.open and c.freshness <> 'current') as stale,
+         count(c.change_id) filter (where c.open is null) as missing
+    from repo
+    join leasectl.change_inventory i on i.repo_id = repo.id
+    left join leasectl.change_state c on c.repo_id = i.repo_id
+   group by i.repo_id
 )
 select repo.id, repo.name, repo.last_successful_fetch_at,
        case when requested.last_at is null then null else unmet.since is not null end as dirty,
@@ -49,21 +60,32 @@ select repo.id, repo.name, repo.last_successful_fetch_at,
        indexed.last_started_at as last_index_started_at,
        indexed.last_finished_at as last_index_finished_at,
        (select e.last_error
-          from (select last_error, coalesce(lease_heartbeat_at, not_before, created_at) as at
+          from (select kind, last_error, coalesce(lease_heartbeat_at, not_before, created_at) as at
                   from live where last_error is not null
                 union all
-                select last_error, finished_at from finished where last_error is not null) e
-         where e.at > coalesce(repo.last_successful_fetch_at, '-infinity')
+                select kind, last_error, finished_at
+                  from ended where last_error is not null and kind in ('fetch', 'backfill')) e
+         -- What a later success has cured is over.
+         where e.at > coalesce(case e.kind when 'backfill' then b.finished_at else repo.last_successful_fetch_at end,
+                               '-infinity')
          order by e.at desc limit 1) as last_error,
+       b.started_at as last_backfill_started_at, b.finished_at as last_backfill_finished_at,
+       b.finished_at as last_open_pr_scan_at, b.mode as backfill_mode,
+       case when b.mode is not null then b.priority end as backfill_priority,
+       b.cursor_number as open_pr_cursor_number, b.cursor_updated_at as open_pr_cursor_updated_at,
+       changes.total as open_pr_total, changes.current as open_pr_current, changes.stale as open_pr_stale,
+       changes.missing as open_pr_missing,
        f.owner as fetch_owner, f.heartbeat_at as fetch_heartbeat_at, f.expires_at as fetch_expires_at,
        i.owner as index_owner, i.heartbeat_at as index_heartbeat_at, i.expires_at as index_expires_at,
-       b.owner as backfill_owner, b.heartbeat_at as backfill_heartbeat_at, b.expires_at as backfill_expires_at,
+       l.owner as backfill_owner, l.heartbeat_at as backfill_heartbeat_at, l.expires_at as backfill_expires_at,
        s.owner as stack_owner, s.heartbeat_at as stack_heartbeat_at, s.expires_at as stack_expires_at
   from repo
  cross join requested
  cross join indexed
  cross join unmet
+  left join leasectl.backfill b on b.repo_id = repo.id
+  left join open_changes changes on changes.repo_id = repo.id
   left join held f on f.lane = 'fetch'
   left join held i on i.lane = 'index'
-  left join held b on b.lane = 'backfill'
+  left join held l on l.lane = 'backfill'
   left join held s on s.lane = 'stack'
