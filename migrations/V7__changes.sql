@@ -210,7 +210,7 @@ select c.id as change_id, c.repo_id, c.family, c.number, c.ref, c.head, c.test_m
        s.studied_at, s.checked_at, d.studied_freshness, d.is_openness_known,
        case when f.head = c.head and d.studied_freshness is distinct from 'current' then 'failed'
             else d.studied_freshness end as freshness,
-       case when f.head = c.head then f.tries else 0 end as tries,
+       case when f.head = c.head then f.tries else 0::smallint end as tries,
        coalesce(f.head = c.head and f.retry_at is null, false) as is_parked,
        case when f.head = c.head then f.retry_at end as retry_at,
        case when f.head = c.head then f.error end as error

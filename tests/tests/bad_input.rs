@@ -134,7 +134,7 @@ fn unknown_kinds_and_arguments_are_refused() {
         "x".repeat(66_000)
     );
     let kinds = [
-        "backfill",
+        "backfills",
         "Fetch",
         "fetch ",
         "",

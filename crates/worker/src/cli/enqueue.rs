@@ -273,7 +273,8 @@ mod tests {
             ("sample", None, &["other=1"], "other"),
             ("sample", Some("[]"), &[], "JSON object"),
             ("sample", Some("{"), &[], "JSON object"),
-            ("backfill", None, &[], "fetch"),
+            ("nope", None, &[], "fetch"),
+            ("backfill", None, &[], "mode"),
             ("index", None, &["ref=a..b"], "ref"),
         ] {
             let message = read(kind, object, pairs).unwrap_err();
