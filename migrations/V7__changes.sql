@@ -124,13 +124,14 @@ create table leasectl.change_failure (
   change_id  bigint      not null references leasectl.change (id) on delete cascade,
   repo_id    uuid        not null,
   head       bytea       not null,
+  -- Since somebody asked, where somebody did.
   tries      smallint    not null,
   -- When it is tried again; null: it is parked, until somebody asks.
   retry_at   timestamptz,
   error      jsonb       not null,
   failed_at  timestamptz not null default now(),
   constraint change_failure_pkey primary key (change_id),
-  constraint change_failure_tried check (tries > 0)
+  constraint change_failure_tried check (tries >= 0)
 );
 create index change_failure_retry on leasectl.change_failure (repo_id, retry_at) where retry_at is not null;
 

@@ -67,7 +67,7 @@ pub struct Counts {
 
 /// Begins a pass for a job, or resumes the one of the same inventory and mode that did not come to its end.
 ///
-/// The mode that a job was enqueued with is a word like that of [`mode::set_mode`]; the later one wins.
+/// The mode that a job was enqueued with is a word like that of [`super::set_mode`]; the later one wins.
 ///
 /// # Errors
 /// When the database is away.

@@ -344,8 +344,8 @@ impl CommitRow {
     }
 }
 
-/// Has a change that failed be tried again by the next pass, as if it never had; answers whether it had. The family is
-/// as for [`show`].
+/// Has a change that failed be tried again, by the pass that runs or the next one, as if for the first time; answers
+/// whether it had failed since somebody last asked. The family is as for [`show`].
 ///
 /// # Errors
 /// When the database is away.

@@ -3,6 +3,7 @@
 use leasectl_core::changes::{self, ChangeFilter, Due, Freshness, Mode, Outcome};
 use leasectl_core::job::PublicState;
 
+use crate::fixture::done;
 use crate::world::{MAIN, World, entries, failure, oid, open_change};
 
 /// The second change fails.
@@ -75,8 +76,27 @@ async fn after_five_tries_it_is_parked_until_somebody_asks() {
 
     assert!(world.unpark(2).await);
     assert!(!world.unpark(2).await && !world.unpark(99).await);
+    assert_eq!(world.counts().await.parked, 0);
     assert_eq!(world.run(Mode::OpenOnly, open_change).await, [2]);
     assert_eq!(world.freshness().await, ["current"; 3]);
+}
+
+#[tokio::test]
+async fn what_somebody_asked_for_behind_the_cursor_is_tried_by_the_job_that_follows() {
+    let world = World::new().await;
+    world.fetch(MAIN, &entries(3)).await;
+    world.fail(5).await;
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    assert!(world.due(&pass).await.is_empty());
+    assert!(world.unpark(2).await);
+    let follows = world.finish(&lease, &pass).await.unwrap();
+    world.fixture.settle(lease.complete(done())).await;
+    let job = world.fixture.job(follows.job_id).await;
+    assert_eq!(job.state, PublicState::Queued);
+    // Failing once more is a first time.
+    assert_eq!(world.run(Mode::OpenOnly, second_fails).await, [2]);
+    assert_eq!(world.fixture.count(WAITS).await, 60);
 }
 
 #[tokio::test]

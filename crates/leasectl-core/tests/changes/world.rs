@@ -1,5 +1,7 @@
 //! A repository with made-up changes, fetches of it and backfills of it.
 
+use std::time::{Duration, Instant};
+
 use leasectl_core::changes::{
     self, Begun, Budget, ChangeKey, Commit, Counts, Due, Family, File, FileStatus, Hunk,
     InventoryEntry, InventoryOutcome, Mode, Outcome, Pass, Snapshot, Studied,
@@ -126,14 +128,23 @@ impl World {
         Self { fixture, repo }
     }
 
+    /// Claims a job, once it has joined its lane: an equal one that follows from a fetch does after that commits.
     pub(crate) async fn claim(&self, name: &str, lane: Lane, kind: &str) -> Lease {
         let request = ClaimRequest {
             slots: &[(lane, 1)],
             kinds: &[kind],
         };
         let client = self.fixture.client().await;
-        let claimed = lease::claim(&client, &owner(name), &self.fixture.settings, &request).await;
-        claimed.unwrap().pop().expect("a job is ready")
+        let owner = owner(name);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let claimed = lease::claim(&client, &owner, &self.fixture.settings, &request).await;
+            if let Some(lease) = claimed.unwrap().pop() {
+                return lease;
+            }
+            assert!(Instant::now() < deadline, "no job became ready");
+            lease::sweep(&client).await.unwrap();
+        }
     }
 
     /// A fetch that saw these changes; what follows from it is accepted.
@@ -185,7 +196,7 @@ impl World {
                 let confirmed = changes::confirm_default(&fenced, pass, false).await;
                 Begun::Pass(confirmed.unwrap())
             }
-            other => other,
+            other @ (Begun::Pass(_) | Begun::Off | Begun::NeverFetched) => other,
         };
         fenced.commit().await.unwrap();
         begun
@@ -194,7 +205,7 @@ impl World {
     pub(crate) async fn pass(&self, lease: &Lease, mode: Mode) -> Pass {
         match self.begin(lease, mode).await {
             Begun::Pass(pass) => pass,
-            other => panic!("{other:?}"),
+            other @ (Begun::Off | Begun::NeverFetched) => panic!("{other:?}"),
         }
     }
 

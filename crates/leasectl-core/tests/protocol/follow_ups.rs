@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use leasectl_core::ids::RepoId;
-use leasectl_core::job::{EnqueueRequest, FollowUp, PublicState, enqueue_fenced};
+use leasectl_core::job::{EnqueueRequest, FollowUp, NotBefore, PublicState, enqueue_fenced};
 use leasectl_core::kind::{CanonicalArgs, Lane};
 use leasectl_core::lease::{FencedTransaction, Lease};
 use leasectl_core::wakeup::{Listener, Wakeup};
 use uuid::Uuid;
 
-use crate::fixture::{FETCH, Fixture, INDEX, owner, urgent};
+use crate::fixture::{FETCH, Fixture, INDEX, STACK, owner, urgent};
 
 /// What must not wait for anybody is over by then.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -139,4 +139,33 @@ async fn nothing_follows_for_a_repository_that_is_not_registered() {
     assert!(follows.is_none());
     fenced.commit().await.unwrap();
     assert_eq!(fixture.count(JOBS).await, 0);
+}
+
+#[tokio::test]
+async fn several_jobs_follow_at_once_each_with_its_arguments_and_priority() {
+    let fixture = Fixture::new().await;
+    let (repo, lease) = fetching(&fixture).await;
+    let noted = fixture
+        .request(repo, &INDEX, "noted")
+        .priority(urgent(9))
+        .not_before(NotBefore::In(Duration::from_secs(3_600)));
+    let requests = [noted, fixture.request(repo, &STACK, "")];
+    let fence = lease.fence();
+    let mut client = fixture.client().await;
+    let fenced = fence.begin(&mut client).await.unwrap();
+    let follow = enqueue_fenced(&fenced, &requests).await.unwrap();
+    assert!(enqueue_fenced(&fenced, &[]).await.unwrap().is_empty());
+    fenced.commit().await.unwrap();
+    let kinds: Vec<_> = follow.iter().map(|follow| follow.kind).collect();
+    assert_eq!(kinds, [INDEX.name, STACK.name]);
+    let first = fixture.job(follow[0].job_id).await;
+    assert_eq!(first.args, serde_json::json!({"note": "noted"}));
+    assert_eq!(first.priority, 9);
+    assert!(first.not_before > Some(first.created_at));
+    for follow in follow {
+        follow.start(&client).await.unwrap();
+    }
+    let other = owner("other");
+    let _stack = fixture.claim_one(&other, Lane::Stack).await;
+    assert!(fixture.claim(&other, Lane::Index, 1).await.is_empty());
 }
