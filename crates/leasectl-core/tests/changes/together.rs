@@ -1,12 +1,15 @@
 //! Fetches and backfills of a repository write at the same time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leasectl_core::changes::Mode;
 
 use crate::world::{MAIN, World, entries, oid, open_change};
 
 const ROUNDS: u64 = 25;
+/// A few hundred short transactions are over by then, on a busy machine too.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn neither_waits_for_the_other_in_a_circle() {
@@ -23,10 +26,14 @@ async fn neither_waits_for_the_other_in_a_circle() {
             fetching.fetch(MAIN + round, &next).await;
         }
     });
-    while !fetches.is_finished() {
-        world.run(Mode::OpenOnly, open_change).await;
-    }
-    fetches.await.unwrap();
+    let backfills = async {
+        while !fetches.is_finished() {
+            world.run(Mode::OpenOnly, open_change).await;
+        }
+        fetches.await.unwrap();
+    };
+    let ended = tokio::time::timeout(DEADLINE, backfills).await;
+    assert!(ended.is_ok(), "they wait for each other");
     world.run(Mode::OpenOnly, open_change).await;
     let counts = world.counts().await;
     assert_eq!((counts.total, counts.current), (50, 50), "{counts:?}");
