@@ -12,6 +12,7 @@
 //! - Credentials are never in a URL, an argument, a log or an error.
 
 mod cache;
+mod changes;
 mod child;
 mod config;
 mod content;
@@ -31,6 +32,11 @@ mod wire;
 mod worktree;
 
 pub use cache::{CloneCache, CloneTarget, Evicted, FetchReport, ReadyClone, RecloneReason};
+pub use changes::{
+    ChangeBase, ChangeFacts, ChangeFamily, ChangeRef, ChangeTotals, Changes, CommitFacts,
+    FileFacts, FileStatus, History, HistoryCommit, HunkFacts, MergedAs, Person, StudyError,
+    StudyLimit,
+};
 pub use child::git_child_main;
 pub use content::{
     AttributeRules, BlobRead, Content, DirEntry, EntryKind, Handle, Marks, MarksReader, Snapshot,

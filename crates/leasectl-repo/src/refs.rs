@@ -43,14 +43,13 @@ pub(crate) fn read(dir: &Path) -> io::Result<Refs> {
     Ok(refs)
 }
 
-/// The branches of the clone in `dir`: short name and commit in hex, sorted by name.
-pub(crate) fn branches(dir: &Path) -> io::Result<Vec<(String, String)>> {
-    let refs = read(dir)?;
+/// The branches among the references: short name and commit in hex, sorted by name.
+pub(crate) fn branches(refs: &Refs) -> Vec<(String, String)> {
     let branches = refs.iter().filter_map(|(name, target)| {
         let short = name.strip_prefix(b"refs/heads/")?.to_str().ok()?;
         Some((short.to_owned(), target.id.to_string()))
     });
-    Ok(branches.collect())
+    branches.collect()
 }
 
 /// Where HEAD of the clone in `dir` points.

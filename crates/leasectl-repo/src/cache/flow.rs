@@ -15,6 +15,7 @@ use super::{
     failure::{self, Moment},
 };
 use crate::{
+    changes,
     error::{Cause, RepoError},
     layout::{self, Layout},
     lock::Lock,
@@ -152,8 +153,8 @@ impl Operation<'_> {
 
     async fn report(&self, outcome: Outcome, clone: ReadyClone) -> Result<FetchReport, RepoError> {
         let dir = clone.path().to_owned();
-        let branches = blocking(move || {
-            refs::branches(&dir).map_err(|error| RepoError::local("reading branches", error))
+        let refs = blocking(move || {
+            refs::read(&dir).map_err(|error| RepoError::local("reading references", error))
         })
         .await?;
         Ok(FetchReport {
@@ -161,7 +162,8 @@ impl Operation<'_> {
             default_branch: outcome.default_branch,
             head: outcome.head,
             head_changed: outcome.head_changed,
-            branches,
+            branches: refs::branches(&refs),
+            change_refs: changes::inventory(&refs),
             refs_created: outcome.refs_created,
             refs_updated: outcome.refs_updated,
             refs_deleted: outcome.refs_deleted,

@@ -9,6 +9,7 @@ use leasectl_remote::RemoteUrl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::changes::ChangeRef;
 use crate::lock::InUse;
 
 /// Which clone is meant: identity is the id, the URL says where it comes from.
@@ -118,6 +119,8 @@ pub struct FetchReport {
     pub head_changed: bool,
     /// All branches of the clone: short name and commit in hex, sorted by name.
     pub branches: Vec<(String, String)>,
+    /// All changes of the clone, by family and number.
+    pub change_refs: Vec<ChangeRef>,
     /// References that are new.
     pub refs_created: u64,
     /// References that moved.

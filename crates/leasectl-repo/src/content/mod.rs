@@ -113,6 +113,11 @@ impl Content {
         Self { repo, source }
     }
 
+    /// The repository itself, for this thread.
+    pub(crate) fn repository(&self) -> gix::Repository {
+        self.repo.to_thread_local()
+    }
+
     /// A handle for this thread.
     #[must_use]
     pub fn handle(&self) -> Handle {

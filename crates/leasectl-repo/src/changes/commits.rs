@@ -1,0 +1,104 @@
+//! What a commit says about itself, as text that anything can store.
+
+use gix::ObjectId;
+use gix::bstr::{BStr, ByteSlice as _};
+use gix::objs::CommitRef;
+
+use super::error::StudyError;
+use super::facts::{CommitFacts, Person};
+use super::objects::Objects;
+
+/// The most characters of a name, an address or a summary.
+const MOST_CHARS: usize = 1_000;
+
+/// The first and the last second of the years 1 to 9999: what every database and calendar knows.
+const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// The facts of one commit of the clone.
+pub(super) fn facts(
+    objects: &Objects,
+    id: ObjectId,
+    buffer: &mut Vec<u8>,
+) -> Result<CommitFacts, StudyError> {
+    let commit = objects.commit(&id, buffer)?;
+    Ok(CommitFacts {
+        id,
+        tree: commit.tree(),
+        parents: commit.parents().collect(),
+        author: person(commit.author),
+        committer: person(commit.committer),
+        summary: summary(&commit),
+    })
+}
+
+fn summary(commit: &CommitRef<'_>) -> String {
+    let summary = commit.message_summary();
+    shown(summary.trim())
+}
+
+/// A malformed signature is taken for what can be made of it: a commit is not less there for it.
+fn person(signature: &BStr) -> Person {
+    let Ok(signature) = gix::actor::SignatureRef::from_bytes(signature) else {
+        return Person {
+            name: shown(signature),
+            ..Person::default()
+        };
+    };
+    Person {
+        name: shown(signature.name.trim()),
+        email: shown(signature.email.trim()),
+        at: signature.seconds().clamp(*SECONDS.start(), *SECONDS.end()),
+    }
+}
+
+fn shown(text: &[u8]) -> String {
+    // Only so much is looked at: a message can be a gigabyte in one line.
+    let most_bytes = 4 * MOST_CHARS;
+    let text = text.get(..most_bytes).unwrap_or(text).to_str_lossy();
+    let chars = text.chars().take(MOST_CHARS);
+    chars
+        .map(|c| {
+            if c == '\0' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn persons_are_what_their_signatures_say() {
+        let found = person("Ann  B. <a@example.com> 1700000000 -0330".into());
+        let expected = Person {
+            name: "Ann  B.".to_owned(),
+            email: "a@example.com".to_owned(),
+            at: 1_700_000_000,
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_signature_is_nothing() {
+        assert_eq!(person("nobody".into()).name, "nobody");
+        assert_eq!(person("".into()), Person::default());
+        assert_eq!(person("A <a> soon".into()).at, 0);
+        assert_eq!(
+            person("A <a> 99999999999999 +0000".into()).at,
+            253_402_300_799
+        );
+    }
+
+    #[test]
+    fn text_is_of_limited_length_and_without_nul() {
+        assert_eq!(shown(b"a\0b\xff"), "a\u{fffd}b\u{fffd}");
+        assert_eq!(
+            shown("\u{1f600}".repeat(2_000).as_bytes()).chars().count(),
+            1_000
+        );
+    }
+}
