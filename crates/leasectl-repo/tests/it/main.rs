@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod changes;
+mod changes_diff;
+mod changes_history;
 mod content;
 mod damage;
 mod disk;
@@ -9,6 +12,7 @@ mod faults;
 mod mirror;
 mod processes;
 mod safety;
+mod story;
 mod support;
 mod warm;
 mod worktree;

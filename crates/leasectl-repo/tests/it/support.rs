@@ -205,7 +205,7 @@ impl Origin {
                 content.len()
             ));
         }
-        self.import(&stream);
+        self.import(stream.as_bytes());
         self.id_of(&reference)
     }
 
@@ -213,19 +213,15 @@ impl Origin {
         self.git(&["rev-parse", name])
     }
 
-    fn import(&self, stream: &str) {
+    /// Feeds a stream to git fast-import.
+    pub(crate) fn import(&self, stream: &[u8]) {
         use std::io::Write as _;
         let mut command = hermetic("git");
         command
             .current_dir(&self.path)
             .args(["fast-import", "--quiet", "--force"]);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(stream.as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(stream).unwrap();
         assert!(child.wait().unwrap().success());
     }
 }
