@@ -48,6 +48,14 @@ pub(super) enum Found {
     Unknown,
 }
 
+/// What came of looking for one patch.
+enum Equal {
+    Commit(u32),
+    None,
+    /// It is too large to compare it with those that change the same paths.
+    Unknown,
+}
+
 impl Patches {
     pub(super) fn new(commits: usize) -> Self {
         Self {
@@ -74,24 +82,21 @@ impl Search<'_> {
         if self.landed.most() > MOST_LANDED {
             return Ok(Found::Unknown);
         }
-        if let Some(number) = self.find_patch(whole)? {
-            let commit = self.ancestry.graph().id(number);
-            return Ok(Found::Merged(MergedAs::Squash { commit }));
+        match self.find_patch(whole)? {
+            Equal::Commit(number) => {
+                let commit = self.ancestry.graph().id(number);
+                Ok(Found::Merged(MergedAs::Squash { commit }))
+            }
+            Equal::Unknown => Ok(Found::Unknown),
+            Equal::None if commits.len() > MOST_COMMITS => Ok(Found::Unknown),
+            Equal::None => self.find_each(commits),
         }
-        if commits.len() > MOST_COMMITS {
-            return Ok(Found::Unknown);
-        }
-        Ok(if self.find_each(commits)? {
-            Found::Merged(MergedAs::Rebase)
-        } else {
-            Found::Nowhere
-        })
     }
 
-    /// Whether each commit that changes something and is no merge has an equal one; one alone was looked for.
-    fn find_each(&self, commits: &[ObjectId]) -> Result<bool, StudyError> {
+    /// Whether each commit that changes something and is no merge has an equal one.
+    fn find_each(&self, commits: &[ObjectId]) -> Result<Found, StudyError> {
         let mut buffer = Vec::new();
-        let mut found = 0;
+        let mut found = Found::Nowhere;
         for id in commits {
             let node = self.objects.node(id, &mut buffer)?;
             let old = match node.parents[..] {
@@ -103,36 +108,37 @@ impl Search<'_> {
             if old == Some(new) {
                 continue;
             }
-            if self.find_patch(Patch { old, new })?.is_none() {
-                return Ok(false);
+            match self.find_patch(Patch { old, new })? {
+                Equal::Commit(_) => found = Found::Merged(MergedAs::Rebase),
+                Equal::None => return Ok(Found::Nowhere),
+                Equal::Unknown => return Ok(Found::Unknown),
             }
-            found += 1;
         }
-        Ok(found > 0)
+        Ok(found)
     }
 
     /// The first commit of the default branch with an equal patch.
-    fn find_patch(&self, patch: Patch) -> Result<Option<u32>, StudyError> {
+    fn find_patch(&self, patch: Patch) -> Result<Equal, StudyError> {
         let Some(paths) = self.paths(patch)? else {
-            return Ok(None);
+            return Ok(Equal::None);
         };
-        let mut wanted = None;
+        let mut known = None;
         for number in self.landed.numbers() {
             if self.paths_of(number)? != Some(paths) {
                 continue;
             }
-            let wanted = match &wanted {
-                Some(digest) => *digest,
-                None => *wanted.insert(self.digest(patch)?),
+            let wanted = match known {
+                Some(digest) => digest,
+                None => match self.digest(patch)? {
+                    Some(digest) => *known.insert(digest),
+                    None => return Ok(Equal::Unknown),
+                },
             };
-            if wanted.is_none() {
-                return Ok(None);
-            }
-            if self.digest_of(number)? == wanted {
-                return Ok(Some(number));
+            if self.digest_of(number)? == Some(wanted) {
+                return Ok(Equal::Commit(number));
             }
         }
-        Ok(None)
+        Ok(Equal::None)
     }
 
     /// The patch of a commit of the default branch; merges have none.

@@ -308,12 +308,35 @@ async fn files_beyond_the_limit_are_counted_and_not_listed() {
         .collect();
     let told = told(&[put("z", "z\n")], &after).await;
     let facts = told.study(1);
-    assert_eq!(facts.limits, [StudyLimit::Files, StudyLimit::PatchSearch]);
+    assert_eq!(facts.limits, [StudyLimit::Files]);
     assert_eq!(
         (facts.totals.files, facts.totals.additions),
         (10_003, 10_000)
     );
     assert_eq!(facts.files.last().unwrap().path, "f09999");
+}
+
+#[tokio::test]
+async fn whether_what_is_too_large_to_compare_was_squashed_is_not_known() {
+    let mut story = Story::default();
+    let base = story.commit(&[], &[put("large", "a\n")]);
+    let large = put("large", "a\n".repeat(5 << 20));
+    let other = put("z", "z\n");
+    let squash = story.commit(&[base], std::slice::from_ref(&large));
+    let change = story.commit(&[base], &[large]);
+    let elsewhere = story.commit(&[base], &[other, put("large", "b\n".repeat(5 << 20))]);
+    story.main(squash);
+    story.pull(1, change);
+    story.pull(2, elsewhere);
+    let told = story.tell().await;
+    let facts = told.study(1);
+    assert!(facts.open());
+    assert_eq!(
+        facts.limits,
+        [StudyLimit::BlobBytes, StudyLimit::PatchSearch]
+    );
+    // No commit changes the same files, so that it was not squashed is known without a look at them.
+    assert_eq!(told.study(2).limits, [StudyLimit::BlobBytes]);
 }
 
 #[tokio::test]

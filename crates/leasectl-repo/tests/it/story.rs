@@ -3,10 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
-use leasectl_repo::{
-    ChangeFacts, ChangeRef, Changes, Content, FetchReport, ObjectId,
-    StudyError,
-};
+use leasectl_repo::{ChangeFacts, ChangeRef, Changes, Content, FetchReport, ObjectId, StudyError};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{World, fetch};

@@ -238,10 +238,8 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
         "git {args:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .trim_end()
-        .to_owned()
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim_end().to_owned()
 }
 
 /// A program that sees nothing of the developer's configuration.
