@@ -2,7 +2,6 @@
 
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice as _};
-use gix::objs::CommitRef;
 
 use super::error::StudyError;
 use super::facts::{CommitFacts, Person};
@@ -10,6 +9,9 @@ use super::objects::Objects;
 
 /// The most characters of a name, an address or a summary.
 const MOST_CHARS: usize = 1_000;
+
+/// Only so many bytes are looked at: a message can be a gigabyte in one line.
+const MOST_BYTES: usize = 4 * MOST_CHARS;
 
 /// The first and the last second of the years 1 to 9999: what every database and calendar knows.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -27,13 +29,27 @@ pub(super) fn facts(
         parents: commit.parents().collect(),
         author: person(commit.author),
         committer: person(commit.committer),
-        summary: summary(&commit),
+        summary: summary(commit.message),
     })
 }
 
-fn summary(commit: &CommitRef<'_>) -> String {
-    let summary = commit.message_summary();
-    shown(summary.trim())
+/// The first paragraph in one line, as Git's `%s`.
+fn summary(message: &BStr) -> String {
+    let lines = message.lines().map(|line| line.trim_end());
+    let paragraph = lines
+        .skip_while(|line| line.is_empty())
+        .take_while(|line| !line.is_empty());
+    let mut summary = Vec::new();
+    for line in paragraph {
+        if !summary.is_empty() {
+            summary.push(b' ');
+        }
+        summary.extend_from_slice(line);
+        if summary.len() > MOST_BYTES {
+            break;
+        }
+    }
+    shown(&summary)
 }
 
 /// A malformed signature is taken for what can be made of it: a commit is not less there for it.
@@ -52,9 +68,7 @@ fn person(signature: &BStr) -> Person {
 }
 
 fn shown(text: &[u8]) -> String {
-    // Only so much is looked at: a message can be a gigabyte in one line.
-    let most_bytes = 4 * MOST_CHARS;
-    let text = text.get(..most_bytes).unwrap_or(text).to_str_lossy();
+    let text = text.get(..MOST_BYTES).unwrap_or(text).to_str_lossy();
     let chars = text.chars().take(MOST_CHARS);
     chars
         .map(|c| {
@@ -91,6 +105,19 @@ mod tests {
             person("A <a> 99999999999999 +0000".into()).at,
             253_402_300_799
         );
+    }
+
+    #[test]
+    fn a_summary_is_the_first_paragraph_in_one_line() {
+        for (message, expected) in [
+            ("one\n", "one"),
+            ("\n \n one \ntwo\t\n\nthree", " one two"),
+            ("one\r\n\r\ntwo", "one"),
+            ("", ""),
+        ] {
+            assert_eq!(summary(message.into()), expected, "{message:?}");
+        }
+        assert_eq!(summary("a\n".repeat(10_000).as_str().into()).len(), 1_000);
     }
 
     #[test]

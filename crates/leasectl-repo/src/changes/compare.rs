@@ -38,6 +38,15 @@ pub(super) enum Lines {
     TooLarge,
 }
 
+/// What is asked of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// How many lines differ.
+    Counts,
+    /// Where they stand, too, as Git shows it.
+    Hunks,
+}
+
 /// How a comparison went.
 #[derive(Debug, Default)]
 pub(super) struct Extent {
@@ -51,6 +60,7 @@ pub(super) fn compare(
     objects: &Objects,
     old: Option<ObjectId>,
     new: Option<ObjectId>,
+    asked: Asked,
     cancel: &CancellationToken,
     visit: &mut dyn FnMut(&Compared<'_>),
 ) -> Result<Extent, StudyError> {
@@ -80,6 +90,7 @@ pub(super) fn compare(
     pairs.dedup_by(|next, kept| next.path == kept.path);
     let mut sides = Sides {
         objects,
+        asked,
         old: Vec::new(),
         new: Vec::new(),
     };
@@ -98,6 +109,7 @@ pub(super) fn compare(
 
 struct Sides<'a> {
     objects: &'a Objects,
+    asked: Asked,
     old: Vec<u8>,
     new: Vec<u8>,
 }
@@ -132,12 +144,15 @@ impl Sides<'_> {
         if self.old == self.new {
             return Ok(Lines::Text(Vec::new()));
         }
-        let hunks = lines::compare(&self.old, &self.new);
+        let hunks = match self.asked {
+            Asked::Counts => lines::compare(&self.old, &self.new),
+            Asked::Hunks => lines::compare_in_place(&self.old, &self.new),
+        };
         Ok(hunks.map_or(Lines::TooLarge, Lines::Text))
     }
 }
 
-/// The files and hunks of a comparison, as they are handed out.
+/// The files, and if asked for the hunks, of a comparison, as they are handed out.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) files: Vec<FileFacts>,
@@ -154,11 +169,12 @@ impl Listing {
         objects: &Objects,
         old: Option<ObjectId>,
         new: Option<ObjectId>,
+        asked: Asked,
         cancel: &CancellationToken,
     ) -> Result<Self, StudyError> {
         let mut listing = Self::default();
-        let mut visit = |compared: &Compared<'_>| listing.add(compared);
-        let extent = compare(objects, old, new, cancel, &mut visit)?;
+        let mut visit = |compared: &Compared<'_>| listing.add(compared, asked);
+        let extent = compare(objects, old, new, asked, cancel, &mut visit)?;
         listing.found = extent.files;
         listing.limits.extend(extent.limits);
         listing.limits.sort_unstable();
@@ -166,14 +182,16 @@ impl Listing {
         Ok(listing)
     }
 
-    fn add(&mut self, compared: &Compared<'_>) {
+    fn add(&mut self, compared: &Compared<'_>, asked: Asked) {
         let pair = compared.pair;
         let Some(shown) = pair.new.or(pair.old) else {
             return;
         };
         let counts = match &compared.lines {
             Lines::Text(hunks) => {
-                self.add_hunks(compared, hunks);
+                if asked == Asked::Hunks {
+                    self.add_hunks(compared, hunks);
+                }
                 let additions = hunks.iter().map(Hunk::new_lines).sum::<u32>();
                 let deletions = hunks.iter().map(Hunk::old_lines).sum::<u32>();
                 self.additions += u64::from(additions);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Changes;
 use super::commits;
-use super::compare::Listing;
+use super::compare::{Asked, Listing};
 use super::error::StudyError;
 use super::facts::{CommitFacts, FileFacts, StudyLimit};
 use super::objects::Objects;
@@ -100,19 +100,16 @@ fn one(
     let mut buffer = Vec::new();
     let commit = commits::facts(objects, id, &mut buffer)?;
     let listing = match commit.parents[..] {
-        [] => Listing::of(objects, None, Some(commit.tree), cancel)?,
+        [] => Listing::of(objects, None, Some(commit.tree), Asked::Counts, cancel)?,
         [parent] => {
             let old = objects.node(&parent, &mut buffer)?.tree;
-            Listing::of(objects, Some(old), Some(commit.tree), cancel)?
+            Listing::of(objects, Some(old), Some(commit.tree), Asked::Counts, cancel)?
         }
         _ => Listing::default(),
     };
-    let mut limits = listing.limits;
-    // Hunks are not handed out here.
-    limits.retain(|limit| *limit != StudyLimit::Hunks);
     Ok(HistoryCommit {
         commit,
         files: listing.files,
-        limits,
+        limits: listing.limits,
     })
 }

@@ -50,12 +50,11 @@ fn count(text: &[u8]) -> usize {
     text.find_iter("\n").count() + usize::from(unfinished)
 }
 
-/// The differences in order, or nothing if there are too many lines.
+/// The differences in order, or nothing if there are too many lines. They are as many as Git counts.
 pub(super) fn compare(old: &[u8], new: &[u8]) -> Option<Vec<Hunk>> {
     if old.is_empty() || new.is_empty() {
         return Some(Hunk::whole(old, new).into_iter().collect());
     }
-    let (old, new) = without_common_end(old, new);
     if count(old) + count(new) > MOST_LINES {
         return None;
     }
@@ -69,7 +68,27 @@ pub(super) fn compare(old: &[u8], new: &[u8]) -> Option<Vec<Hunk>> {
     Some(hunks.collect())
 }
 
-/// Git leaves off equal ends in blocks before it looks at lines. How often a line occurs in what remains
+/// As [`compare`], with each hunk where Git puts it when it shows no lines around. Then it looks at less of
+/// the texts, and may even count otherwise: what was counted is what counts.
+pub(super) fn compare_in_place(old: &[u8], new: &[u8]) -> Option<Vec<Hunk>> {
+    let counted = compare(old, new)?;
+    let (old_beginning, new_beginning) = without_common_end(old, new);
+    if old_beginning.len() == old.len() {
+        return Some(counted);
+    }
+    let placed = compare(old_beginning, new_beginning)?;
+    let lines = |hunks: &[Hunk]| {
+        hunks
+            .iter()
+            .map(|hunk| u64::from(hunk.new_lines()))
+            .sum::<u64>()
+    };
+    // As many lines are added as the text became longer, and were removed.
+    let is_as_counted = lines(&placed) == lines(&counted);
+    Some(if is_as_counted { placed } else { counted })
+}
+
+/// Git leaves off equal ends in blocks if it shows no lines around. How often a line occurs in what remains
 /// decides which lines it sees as changed, so the same bytes have to remain.
 fn without_common_end<'a>(old: &'a [u8], new: &'a [u8]) -> (&'a [u8], &'a [u8]) {
     const BLOCK_BYTES: usize = 1024;

@@ -15,7 +15,7 @@ use gix::diff::blob::sources::byte_lines;
 use tokio_util::sync::CancellationToken;
 
 use super::ancestry::{Ancestry, Beyond};
-use super::compare::{Compared, Lines, compare};
+use super::compare::{Asked, Compared, Lines, compare};
 use super::error::StudyError;
 use super::facts::MergedAs;
 use super::objects::Objects;
@@ -208,12 +208,22 @@ impl Search<'_> {
         let mut digest = Digest(gix::hash::hasher(gix::hash::Kind::Sha256));
         let mut visit = |compared: &Compared<'_>| digest.file(compared);
         let Patch { old, new } = patch;
-        let extent = compare(self.objects, old, Some(new), self.cancel, &mut visit)?;
+        let new = Some(new);
+        let extent = compare(
+            self.objects,
+            old,
+            new,
+            Asked::Counts,
+            self.cancel,
+            &mut visit,
+        )?;
         if !extent.limits.is_empty() {
             return Ok(None);
         }
         let hashed = digest.0.try_finalize();
-        hashed.map(Some).map_err(|_| StudyError::invalid(&new))
+        hashed
+            .map(Some)
+            .map_err(|_| StudyError::invalid(&patch.new))
     }
 }
 

@@ -508,6 +508,6 @@ async fn random_changes_are_what_git_says_that_they_are() {
             equal += usize::from(hold(&told, change.number));
         }
     }
-    // Where equal lines let a hunk stand in several places, ours may stand in another one.
-    assert!(equal * 100 >= all * 97, "{equal} of {all}");
+    // Git may count other lines than it shows; then ours are those that it counts.
+    assert!(equal * 100 >= all * 98, "{equal} of {all}");
 }
