@@ -16,21 +16,37 @@ const MOST_BYTES: usize = 4 * MOST_CHARS;
 /// The first and the last second of the years 1 to 9999: what every database and calendar knows.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-/// The facts of one commit of the clone.
+/// The facts of one commit of the clone. One that is malformed is still there, and says what can be read.
 pub(super) fn facts(
     objects: &Objects,
     id: ObjectId,
     buffer: &mut Vec<u8>,
 ) -> Result<CommitFacts, StudyError> {
-    let commit = objects.commit(&id, buffer)?;
-    Ok(CommitFacts {
+    let read = objects.commit(&id, buffer).map(|commit| CommitFacts {
         id,
         tree: commit.tree(),
         parents: commit.parents().collect(),
         author: person(commit.author),
         committer: person(commit.committer),
         summary: summary(commit.message),
-    })
+    });
+    match read {
+        Err(StudyError::Change { .. }) => {
+            let node = objects.node(&id, buffer)?;
+            Ok(CommitFacts {
+                id,
+                tree: node.tree,
+                parents: node.parents,
+                author: Person::default(),
+                committer: Person {
+                    at: node.time.clamp(*SECONDS.start(), *SECONDS.end()),
+                    ..Person::default()
+                },
+                summary: String::new(),
+            })
+        }
+        read => read,
+    }
 }
 
 /// The first paragraph in one line, as Git's `%s`.

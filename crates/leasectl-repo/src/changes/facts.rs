@@ -177,6 +177,8 @@ pub enum StudyLimit {
     Renames,
     /// There is too much to look for equal patches: open means that the head is no ancestor.
     PatchSearch,
+    /// What a commit of the default branch leads to is malformed, or larger than this worker reads.
+    Invalid,
 }
 
 impl StudyLimit {
@@ -190,6 +192,7 @@ impl StudyLimit {
             Self::BlobBytes => "blob_bytes",
             Self::Renames => "renames",
             Self::PatchSearch => "patch_search",
+            Self::Invalid => "invalid",
         }
     }
 }

@@ -41,7 +41,8 @@ impl Changes {
     /// The default branch's commits that are not known. Ancestors of known ones are not asked for.
     ///
     /// # Errors
-    /// [`StudyError`], but never [`StudyError::Change`] for what the default branch consists of itself.
+    /// [`StudyError::Missing`] if the clone lacks the default branch's head, [`StudyError::Clone`] if it cannot
+    /// be read.
     pub fn history(
         &self,
         is_known: &dyn Fn(&ObjectId) -> bool,
@@ -74,7 +75,8 @@ impl History {
     /// Reads the next commits, at most so many, on so many threads. None are left when none come.
     ///
     /// # Errors
-    /// [`StudyError`]; the same commits are next again.
+    /// [`StudyError::Clone`] if the clone cannot be read, [`StudyError::Cancelled`]; the same commits are next
+    /// again.
     pub fn read(
         &mut self,
         most: usize,
@@ -99,17 +101,31 @@ fn one(
 ) -> Result<HistoryCommit, StudyError> {
     let mut buffer = Vec::new();
     let commit = commits::facts(objects, id, &mut buffer)?;
-    let listing = match commit.parents[..] {
-        [] => Listing::of(objects, None, Some(commit.tree), Asked::Counts, cancel)?,
-        [parent] => {
-            let old = objects.node(&parent, &mut buffer)?.tree;
-            Listing::of(objects, Some(old), Some(commit.tree), Asked::Counts, cancel)?
-        }
-        _ => Listing::default(),
+    let listing = match listing(objects, &commit, cancel) {
+        Ok(listing) => listing,
+        // One odd commit must not hide all that came after it.
+        Err(StudyError::Change { .. }) => Listing {
+            limits: vec![StudyLimit::Invalid],
+            ..Listing::default()
+        },
+        Err(error) => return Err(error),
     };
     Ok(HistoryCommit {
         commit,
         files: listing.files,
         limits: listing.limits,
     })
+}
+
+fn listing(
+    objects: &Objects,
+    commit: &CommitFacts,
+    cancel: &CancellationToken,
+) -> Result<Listing, StudyError> {
+    let old = match commit.parents[..] {
+        [] => None,
+        [parent] => Some(objects.node(&parent, &mut Vec::new())?.tree),
+        _ => return Ok(Listing::default()),
+    };
+    Listing::of(objects, old, Some(commit.tree), Asked::Counts, cancel)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use leasectl_repo::{ChangeFacts, StudyLimit};
+use leasectl_repo::{ChangeFacts, StudyError, StudyLimit};
 
 use crate::story::{
     Edit, Mark, Story, Told, files, gone, lines, put, put_link, put_module, put_program,
@@ -314,6 +314,19 @@ async fn files_beyond_the_limit_are_counted_and_not_listed() {
         (10_003, 10_000)
     );
     assert_eq!(facts.files.last().unwrap().path, "f09999");
+}
+
+#[tokio::test]
+async fn directories_are_followed_down_to_a_limit() {
+    let at_depth = |depth: usize| put(&format!("{}file", "d/".repeat(depth)), "a\n");
+    let told = told(&[put("z", "z\n")], &[at_depth(400)]).await;
+    assert!(hold(&told, 1));
+    let told = self::told(&[put("z", "z\n")], &[at_depth(600)]).await;
+    let error = told.try_study(&told.change(1)).unwrap_err();
+    let StudyError::Change { code, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(code, "content_invalid");
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use leasectl_repo::{HistoryCommit, ObjectId};
+use leasectl_repo::{HistoryCommit, ObjectId, StudyLimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::changes_diff::{counted_by_git, random_story};
-use crate::story::{Told, threads};
+use crate::story::{Story, Told, put, threads};
 
 fn read(told: &Told, known: &HashSet<ObjectId>, most: usize) -> Vec<HistoryCommit> {
     let cancel = CancellationToken::new();
@@ -112,4 +112,34 @@ async fn whoever_stopped_half_way_reads_the_rest_and_nothing_twice() {
         again.extend(some);
     }
     assert_eq!(again, all);
+}
+
+#[tokio::test]
+async fn one_odd_commit_hides_nothing_else() {
+    let mut story = Story::default();
+    let start = story.commit(&[], &[put("a", "a\n")]);
+    let deep = format!("{}file", "d/".repeat(600));
+    let deep = story.commit(&[start], &[put(&deep, "a\n")]);
+    story.main(deep);
+    let told = story.tell().await;
+    let deep = told.id(deep).to_string();
+    let tree = told.git(&["rev-parse", "main^{tree}"]);
+    let text = format!("tree {tree}\nparent {deep}\nauthor nobody\ncommitter\n\nWhat\n");
+    let nobody = told.world.origin.write("commit", text.as_bytes());
+    told.git(&["update-ref", "refs/heads/main", &nobody]);
+    told.git(&["update-ref", "refs/pull/1/head", &nobody]);
+    let told = told.go_on(Story::default()).await;
+    let commits = read(&told, &HashSet::new(), usize::MAX);
+    let ids: Vec<_> = commits
+        .iter()
+        .map(|commit| commit.commit.id.to_string())
+        .collect();
+    assert_eq!(ids[1..], [deep, nobody]);
+    let limits: Vec<_> = commits
+        .iter()
+        .map(|commit| commit.limits.as_slice())
+        .collect();
+    assert_eq!(limits, [&[][..], &[StudyLimit::Invalid], &[]]);
+    assert_eq!(commits[2].commit.committer.at, 0);
+    assert_eq!(told.study(1).files, []);
 }

@@ -215,14 +215,28 @@ impl Origin {
 
     /// Feeds a stream to git fast-import.
     pub(crate) fn import(&self, stream: &[u8]) {
+        self.feed(&["fast-import", "--quiet", "--force"], stream);
+    }
+
+    /// Writes an object as it is, however malformed.
+    pub(crate) fn write(&self, kind: &str, content: &[u8]) -> String {
+        let args = ["hash-object", "-w", "--literally", "--stdin", "-t", kind];
+        self.feed(&args, content)
+    }
+
+    fn feed(&self, args: &[&str], input: &[u8]) -> String {
         use std::io::Write as _;
         let mut command = hermetic("git");
-        command
-            .current_dir(&self.path)
-            .args(["fast-import", "--quiet", "--force"]);
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(stream).unwrap();
-        assert!(child.wait().unwrap().success());
+        command.current_dir(&self.path).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "git {args:?}");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .trim_end()
+            .to_owned()
     }
 }
 
