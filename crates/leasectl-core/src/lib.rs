@@ -22,4 +22,5 @@ pub mod repository;
 pub mod status;
 pub mod time;
 pub mod wakeup;
+pub mod webhook;
 pub mod worker;

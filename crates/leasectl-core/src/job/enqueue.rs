@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use deadpool_postgres::Transaction;
 use futures::future::try_join_all;
 use serde::Serialize;
 use serde_json::Value;
@@ -233,6 +234,24 @@ async fn merge_all(
     }
     transaction.commit().await?;
     Ok(accepted)
+}
+
+/// Accepts jobs as waiting in a caller's transaction, merged with equal ones that were never claimed; answers
+/// each job, and whether it was queued already. Nothing for a job whose repository is not registered, and then
+/// nothing was accepted. Keep the transaction short: equal jobs are locked until it ends.
+pub(crate) async fn merge_in(
+    transaction: &Transaction<'_>,
+    requests: &[EnqueueRequest],
+) -> Result<Vec<Option<(JobId, bool)>>, DatabaseError> {
+    let merge = transaction
+        .prepare_cached(include_str!("enqueue_merge.sql"))
+        .await?;
+    let rows = Columns::of(requests).send(transaction, &merge).await?;
+    let accepted = rows.iter().map(|row| {
+        let job: Option<Uuid> = row.get("id");
+        job.map(|job| (job.into(), row.get("deduplicated")))
+    });
+    Ok(accepted.collect())
 }
 
 /// Brings the lanes of merged jobs into order, and says where the jobs stand.

@@ -10,6 +10,7 @@ mod retry;
 mod view;
 
 pub use self::cancel::{CancelOutcome, cancel};
+pub(crate) use self::enqueue::merge_in;
 pub use self::enqueue::{EnqueueError, EnqueueRequest, Enqueued, NotBefore, enqueue, warm_up};
 pub use self::follow_up::{FollowUp, enqueue_fenced};
 pub(crate) use self::lookup::checked_limit;

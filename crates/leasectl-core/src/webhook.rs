@@ -1,0 +1,234 @@
+//! Webhooks: a forge says that a repository changed, and a `fetch` of it is asked for.
+//!
+//! **Invariant.** A delivery is noted in the transaction that asks for its fetch, or in a statement that saw one
+//! queued: sent again it has no effect, and what was answered is not lost.
+//!
+//! A storm of deliveries becomes one running and one queued fetch. While one is queued, a delivery is one statement
+//! that takes no lock in common with others; only the first after a claim takes the repository's row, and whoever
+//! waits for that looks again, and finds the fetch that it asked for.
+//!
+//! Fetches that webhooks start are at least [`SPACING`] apart. The first delivery of a burst starts one at once; the
+//! next sets the time of the following one, at most [`SPACING`] ahead, and later ones do not move it.
+
+mod delivery;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+pub use self::delivery::{BadDeliveryId, Delivery, DeliveryId, Forge};
+
+use crate::database::{Client, Database, DatabaseError, limited};
+use crate::ids::{JobId, RepoId};
+use crate::job::{EnqueueRequest, NotBefore, merge_in};
+use crate::kind::{CanonicalArgs, FETCH, Lane};
+use crate::lease::promote;
+use crate::time::{Timestamp, seconds};
+
+/// The least time between two fetches of a repository that webhooks start.
+pub const SPACING: Duration = Duration::from_secs(2);
+
+/// How long deliveries are remembered.
+pub const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// Deliveries that one statement forgets, and statements of one round.
+const FORGOTTEN_AT_ONCE: i64 = 5_000;
+const BATCHES: usize = 200;
+
+/// How often a transaction is run again that lost a deadlock.
+const DEADLOCK_TRIES: u32 = 5;
+
+/// What came of a delivery.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Received {
+    /// These fetches will see what it tells of.
+    Accepted(Vec<AskedFetch>),
+    /// It was received before; nothing was changed.
+    Duplicate,
+    /// Nobody registered the repository; nothing was noted.
+    UnknownRepository,
+}
+
+/// A fetch that a delivery asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AskedFetch {
+    /// The repository. There are several when one is registered under several URLs.
+    pub repo_id: RepoId,
+    /// The job.
+    pub job_id: JobId,
+    /// Whether it was queued already.
+    pub deduplicated: bool,
+}
+
+/// Receives a delivery: notes it, marks its repository dirty and asks for a fetch.
+///
+/// # Errors
+/// When the database is away. If the connection broke during the commit, the delivery may have been received all the
+/// same; receiving it again is safe.
+pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Received, DatabaseError> {
+    let mut client = database.client().await?;
+    let seen = look(&client, delivery).await?;
+    if let Some(received) = seen.received() {
+        return Ok(received);
+    }
+    for _ in 1..DEADLOCK_TRIES {
+        match ask(&mut client, delivery, &seen.repositories()).await {
+            Err(error) if error.is_deadlock() => {}
+            answer => return answer,
+        }
+    }
+    ask(&mut client, delivery, &seen.repositories()).await
+}
+
+/// Forgets deliveries that were received longer ago than `kept`; returns how many.
+///
+/// # Errors
+/// When the database is away.
+pub async fn forget_deliveries(
+    database: &Database,
+    kept: Duration,
+) -> Result<u64, DatabaseError> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(include_str!("webhook/forget.sql")).await?;
+    let mut forgotten = 0;
+    for _ in 0..BATCHES {
+        let parameters: [&(dyn ToSql + Sync); 2] = [&seconds(kept), &FORGOTTEN_AT_ONCE];
+        let gone = client.execute(&statement, &parameters).await?;
+        forgotten += gone;
+        if i64::try_from(gone) != Ok(FORGOTTEN_AT_ONCE) {
+            break;
+        }
+    }
+    Ok(forgotten)
+}
+
+/// What a look at a delivery's repositories found.
+struct Seen {
+    /// Each repository with its queued fetch.
+    fetches: Vec<(RepoId, Option<JobId>)>,
+    /// Whether the delivery was noted.
+    noted: bool,
+}
+
+impl Seen {
+    fn from_rows(rows: &[Row]) -> Self {
+        let fetch = |row: &Row| {
+            let job: Option<Uuid> = row.get("job_id");
+            (row.get::<_, Uuid>("repo_id").into(), job.map(JobId::from))
+        };
+        Self {
+            fetches: rows.iter().map(fetch).collect(),
+            noted: rows.iter().any(|row| row.get("noted")),
+        }
+    }
+
+    fn repositories(&self) -> Vec<Uuid> {
+        self.fetches.iter().map(|(repo, _)| repo.as_uuid()).collect()
+    }
+
+    /// The answer; nothing when a fetch has to be asked for first.
+    fn received(&self) -> Option<Received> {
+        let fetches = self.fetches.iter().map(|(repo_id, job_id)| {
+            Some(AskedFetch {
+                repo_id: *repo_id,
+                job_id: (*job_id)?,
+                deduplicated: true,
+            })
+        });
+        let fetches: Vec<AskedFetch> = fetches.collect::<Option<_>>()?;
+        Some(match (fetches.is_empty(), self.noted) {
+            (true, _) => Received::UnknownRepository,
+            (false, true) => Received::Accepted(fetches),
+            (false, false) => Received::Duplicate,
+        })
+    }
+}
+
+/// Notes the delivery if nothing else has to be done.
+async fn look(client: &impl GenericClient, delivery: &Delivery) -> Result<Seen, DatabaseError> {
+    let statement = client.prepare_cached(include_str!("webhook/receive.sql")).await?;
+    let remotes: Vec<&str> = delivery.remotes.iter().map(AsRef::as_ref).collect();
+    let parameters: [&(dyn ToSql + Sync); 4] = [
+        &delivery.forge.as_str(),
+        &delivery.id.as_str(),
+        &remotes,
+        &seconds(SPACING),
+    ];
+    Ok(Seen::from_rows(&client.query(&statement, &parameters).await?))
+}
+
+/// Asks for the fetches that are missing, in the transaction that notes the delivery.
+async fn ask(
+    client: &mut Client,
+    delivery: &Delivery,
+    repositories: &[Uuid],
+) -> Result<Received, DatabaseError> {
+    let transaction = client.transaction().await?;
+    let lock = transaction.prepare_cached(include_str!("webhook/lock.sql")).await?;
+    limited(&transaction, transaction.query(&lock, &[&repositories])).await?;
+    let seen = look(&transaction, delivery).await?;
+    if let Some(received) = seen.received() {
+        transaction.commit().await?;
+        return Ok(received);
+    }
+    let note = transaction.prepare_cached(include_str!("webhook/note.sql")).await?;
+    let parameters: [&(dyn ToSql + Sync); 3] = [
+        &delivery.forge.as_str(),
+        &delivery.id.as_str(),
+        &seen.repositories()[0],
+    ];
+    if transaction.query_opt(&note, &parameters).await?.is_none() {
+        return Ok(Received::Duplicate);
+    }
+    let starts = mark(&transaction, &seen).await?;
+    let requests: Vec<EnqueueRequest> = seen
+        .fetches
+        .iter()
+        .map(|(repo, _)| {
+            EnqueueRequest::new(*repo, &FETCH, CanonicalArgs::none())
+                .not_before(starts.get(repo).copied().unwrap_or_default())
+        })
+        .collect();
+    // Equal jobs that wait for long, or less urgently, are brought forward.
+    let accepted = merge_in(&transaction, &requests).await?;
+    transaction.commit().await?;
+    let fetches = seen.fetches.iter().zip(accepted);
+    let fetches = fetches.filter_map(|((repo_id, _), accepted)| {
+        accepted.map(|(job_id, deduplicated)| AskedFetch {
+            repo_id: *repo_id,
+            job_id,
+            deduplicated,
+        })
+    });
+    start(client, &seen).await;
+    Ok(Received::Accepted(fetches.collect()))
+}
+
+/// Marks the repositories dirty; answers when the fetch of each may start.
+async fn mark(
+    transaction: &impl GenericClient,
+    seen: &Seen,
+) -> Result<HashMap<RepoId, NotBefore>, DatabaseError> {
+    let mark = transaction.prepare_cached(include_str!("webhook/mark.sql")).await?;
+    let parameters: [&(dyn ToSql + Sync); 2] = [&seen.repositories(), &seconds(SPACING)];
+    let rows = transaction.query(&mark, &parameters).await?;
+    let start = |row: &Row| {
+        let moment: Option<Timestamp> = row.get("not_before");
+        let repo: Uuid = row.get("id");
+        (repo.into(), moment.map_or(NotBefore::Now, NotBefore::At))
+    };
+    Ok(rows.iter().map(start).collect())
+}
+
+/// Has the fetches join their lanes.
+async fn start(client: &Client, seen: &Seen) {
+    let lanes: Vec<_> = seen.fetches.iter().map(|(repo, _)| (*repo, Lane::Fetch)).collect();
+    if let Err(error) = promote(client, &lanes).await {
+        // They are committed; the sweep promotes them.
+        tracing::debug!(%error, "promotion after a webhook failed; the sweep will promote");
+    }
+}
