@@ -92,15 +92,16 @@ impl<'a> FencedTransaction<'a> {
         &self.transaction
     }
 
+    /// The job for which this transaction writes.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.key.job_id
+    }
+
     /// The token of the lease under which this transaction writes.
     #[must_use]
     pub fn token(&self) -> Token {
         self.key.token
-    }
-
-    /// The job of that lease.
-    pub(crate) fn job_id(&self) -> JobId {
-        self.key.job_id
     }
 
     /// Notes that this transaction commits progress which a successor need not repeat: losing the

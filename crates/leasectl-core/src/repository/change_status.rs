@@ -23,6 +23,7 @@ pub struct ChangeStatus {
     /// Whether a fetch was asked for and has not succeeded since; null when none was ever asked for.
     pub dirty: Option<bool>,
     pub dirty_since: Option<Timestamp>,
+    /// To the second: of a storm of deliveries not every one is written here.
     pub last_webhook_at: Option<Timestamp>,
     pub last_requested_fetch_at: Option<Timestamp>,
     pub last_fetch_started_at: Option<Timestamp>,
@@ -106,7 +107,7 @@ fn from_row(row: &Row) -> Result<ChangeStatus, DatabaseError> {
         full_name: row.get("name"),
         dirty: row.get("dirty"),
         dirty_since: row.get("dirty_since"),
-        last_webhook_at: None,
+        last_webhook_at: row.get("last_webhook_at"),
         last_requested_fetch_at: row.get("last_requested_fetch_at"),
         last_fetch_started_at: row.get("last_fetch_started_at"),
         last_fetch_finished_at: row.get("last_fetch_finished_at"),

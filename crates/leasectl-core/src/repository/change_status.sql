@@ -3,7 +3,8 @@
 -- change_inventory_pkey, change_key, change_snapshot_pkey, change_failure_pkey.
 -- Zero rows: there is no such repository.
 with repo as (
-  select r.id, r.name, r.last_successful_fetch_at from leasectl.repository r where r.name = $1
+  select r.id, r.name, r.last_successful_fetch_at, r.dirty_since, r.last_webhook_at, r.last_requested_fetch_at
+    from leasectl.repository r where r.name = $1
 ), live as (
   select j.* from leasectl.job j join repo on repo.id = j.repo_id
    where j.state in ('ready', 'running')
@@ -16,7 +17,7 @@ with repo as (
     from live where live.state = 'running'
 ), ended as materialized (
   -- Read once for all kinds: an index that helps with the kind would cost every settlement.
-  select h.kind, h.created_at, h.started_at, h.finished_at, h.state, h.last_error
+  select h.kind, h.args, h.created_at, h.started_at, h.finished_at, h.state, h.last_error
     from leasectl.job_history h join repo on repo.id = h.repo_id
    where h.kind in ('fetch', 'index', 'backfill')
 ), finished as (
@@ -33,12 +34,15 @@ with repo as (
           union all
           select created_at, started_at from finished) every
 ), unmet as (
-  -- Requests that no successful fetch has answered: it must have started after they came.
+  -- Requests that no successful fetch of everything has answered: it must have started after they came.
   select min(every.created_at) as since
     from (select created_at from live where kind = 'fetch'
           union all
-          select created_at from finished where state <> 'completed') every
-   where every.created_at > coalesce((select max(started_at) from finished where state = 'completed'),
+          select created_at from finished where state <> 'completed'
+          union all
+          -- Also what a webhook asked for in a job whose history is gone.
+          select dirty_since from repo) every
+   where every.created_at > coalesce((select max(started_at) from finished where state = 'completed' and args = '{}'),
                                      '-infinity')
 ), open_changes as (
   -- Those that are not known to be closed; nothing is known before a fetch has said what there is.
@@ -52,9 +56,11 @@ with repo as (
    group by i.repo_id
 )
 select repo.id, repo.name, repo.last_successful_fetch_at,
-       case when requested.last_at is null then null else unmet.since is not null end as dirty,
+       case when unmet.since is not null then true
+            when coalesce(repo.last_requested_fetch_at, requested.last_at) is not null then false end as dirty,
        unmet.since as dirty_since,
-       requested.last_at as last_requested_fetch_at,
+       greatest(repo.last_requested_fetch_at, requested.last_at) as last_requested_fetch_at,
+       repo.last_webhook_at,
        requested.last_started_at as last_fetch_started_at,
        (select max(finished_at) from finished) as last_fetch_finished_at,
        indexed.last_started_at as last_index_started_at,

@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 pub use self::change_status::{ChangeStatus, change_status};
-pub use self::due::due_for_fetch;
+pub use self::due::{DueFetches, ask_for_due_fetches, record_failed_fetch};
 pub use self::projection::{
     Branch, FetchRecord, Recorded, branches, learn_default_branch, record_fetch,
 };

@@ -9,6 +9,8 @@ use crate::index;
 use crate::lease::{FenceError, FencedTransaction};
 use crate::time::Timestamp;
 
+use super::due;
+
 /// A branch as the projection knows it.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -45,6 +47,8 @@ pub struct FetchRecord {
     pub default_branch: Option<String>,
     /// Its head.
     pub head: Option<String>,
+    /// Whether any ref is another than at the fetch before, as far as the fetching clone can tell.
+    pub changed: bool,
 }
 
 /// What a fetch meant for the repository that it was recorded for.
@@ -95,10 +99,12 @@ pub async fn record_fetch(
             &[&repo_id.as_uuid(), &names, &heads],
         )
         .await?;
+    let moved: bool = noted.get("moved");
     if record.is_whole {
         forget_branches(fenced, repo_id, &names).await?;
+        due::count_fetched(fenced, repo_id, moved || record.changed).await?;
     }
-    Ok(if noted.get("moved") {
+    Ok(if moved {
         Recorded::Moved
     } else {
         Recorded::Unmoved

@@ -24,6 +24,7 @@ async fn fetch(fixture: &Fixture, repo: RepoId, branches: &[&str]) {
         branches: branches.iter().map(|n| ((*n).to_owned(), head())).collect(),
         default_branch: Some("main".to_owned()),
         head: Some(head()),
+        changed: false,
     };
     repository::record_fetch(&fenced, repo, &record)
         .await

@@ -82,6 +82,7 @@ async fn record(fixture: &Fixture, repo: RepoId, branches: &[(&str, &str)]) -> R
             .collect(),
         default_branch: first.map(|(name, _)| (*name).to_owned()),
         head: first.map(|(_, head)| (*head).to_owned()),
+        changed: false,
     };
     let recorded = repository::record_fetch(&fenced, repo, &record)
         .await
@@ -156,6 +157,7 @@ async fn a_fetch_says_whether_the_default_branch_moved() {
         branches: Vec::new(),
         default_branch: None,
         head: None,
+        changed: false,
     };
     let recorded = repository::record_fetch(&fenced, removed, &nothing).await;
     assert_eq!(recorded.unwrap(), Recorded::Removed);

@@ -1,5 +1,6 @@
 //! What every worker does for all of them: buries jobs that may not run again and sweeps the lanes
-//! when a look says so, asks for the fetches that are due, and keeps the history's partitions.
+//! when a look says so, asks for the fetches that are due, keeps the history's partitions, and forgets old
+//! deliveries of webhooks.
 //!
 //! Every statement here skips what another worker has locked, so many workers may do it at once.
 
@@ -7,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasectl_core::database::{Client, DatabaseError};
-use leasectl_core::job::{self, EnqueueError, EnqueueRequest};
-use leasectl_core::kind::{CanonicalArgs, FETCH};
-use leasectl_core::{lease, repository};
+use leasectl_core::job;
+use leasectl_core::kind::FETCH;
+use leasectl_core::{lease, repository, webhook};
 use tokio::sync::Notify;
 
+use super::metrics;
 use super::shared::Shared;
 
 /// How often the history's partitions are looked after.
@@ -63,9 +65,20 @@ pub(crate) async fn keep_history(shared: Arc<Shared>) {
                 "history partitions"
             );
         }
-        let kept = kept.map(|_| ());
+        let kept = match kept {
+            Ok(_) => forget_deliveries(&shared).await,
+            Err(error) => Err(error),
+        };
         tokio::time::sleep(outage.pause(kept, RETENTION_INTERVAL)).await;
     }
+}
+
+async fn forget_deliveries(shared: &Shared) -> Result<(), DatabaseError> {
+    let forgotten = webhook::forget_deliveries(&shared.database, webhook::REMEMBERED);
+    let forgotten = shared.answer(forgotten).await;
+    let forgotten = forgotten.unwrap_or(Err(DatabaseError::NoAnswer))?;
+    tracing::debug!(forgotten, "deliveries of webhooks");
+    Ok(())
 }
 
 async fn sweep_once(shared: &Shared) -> Result<(), DatabaseError> {
@@ -86,26 +99,20 @@ async fn sweep_over(shared: &Shared, client: &Client) -> Result<(), DatabaseErro
     Ok(())
 }
 
-/// Enqueues a fetch for each repository whose own interval has passed.
+/// Enqueues a fetch for each repository that is due.
 async fn ask_for_fetches(shared: &Shared) -> Result<(), DatabaseError> {
-    let due = {
-        let client = shared.database.client().await?;
-        repository::due_for_fetch(&client).await?
-    };
-    for repo in due {
-        // One by one: a repository that was removed meanwhile must not hold up the others.
-        let request = EnqueueRequest::new(repo, &FETCH, CanonicalArgs::none());
-        match job::enqueue(&shared.database, &[request]).await {
-            Ok(enqueued) => {
-                let job = enqueued
-                    .first()
-                    .map(|job| tracing::field::display(job.job_id));
-                tracing::debug!(%repo, job, "a fetch is due");
-                shared.hints.give([FETCH.lane]);
-            }
-            Err(EnqueueError::Database(error)) => return Err(error),
-            Err(error) => tracing::debug!(%repo, %error, "a due fetch was not accepted"),
+    let mut client = shared.database.client().await?;
+    loop {
+        let due = repository::ask_for_due_fetches(&mut client).await?;
+        for repo in &due.asked {
+            metrics::enqueued(FETCH.name);
+            tracing::debug!(%repo, "a fetch is due");
+        }
+        if !due.asked.is_empty() {
+            shared.hints.give([FETCH.lane]);
+        }
+        if !due.is_full() {
+            return Ok(());
         }
     }
-    Ok(())
 }

@@ -51,11 +51,23 @@ impl Handler for FetchHandler {
 
     async fn run(&self, context: JobContext) -> Result<Value, JobError> {
         let refspecs = refspecs(&context.job.args)?;
-        let target = clone::target(&context, self.locality).await?;
+        let fetched = self.fetch(&context, &refspecs).await;
+        if let Err(error) = &fetched
+            && refspecs.is_empty()
+        {
+            record_failure(&context, error).await;
+        }
+        fetched
+    }
+}
+
+impl FetchHandler {
+    async fn fetch(&self, context: &JobContext, refspecs: &[Refspec]) -> Result<Value, JobError> {
+        let target = clone::target(context, self.locality).await?;
         let sink = Reporting::to(&context.progress);
         let fetched = self
             .cache
-            .fetch(&target, &refspecs, &sink, &context.cancel)
+            .fetch(&target, refspecs, &sink, &context.cancel)
             .await;
         if matches!(fetched, Ok(_) | Err(RepoError::DiskFull)) {
             // The clone that was just fetched is in use, and stays.
@@ -70,12 +82,10 @@ impl Handler for FetchHandler {
             );
         }
         context.progress.message("recording branches");
-        record(&context, &refspecs, &report).await?;
+        record(context, refspecs, &report).await?;
         Ok(result(&report))
     }
-}
 
-impl FetchHandler {
     /// Evicts clones that nobody uses while the cache is over its budget.
     async fn keep_to_budget(&self) {
         let Some(budget) = self.disk_budget_bytes else {
@@ -121,6 +131,9 @@ fn what_was_fetched(refspecs: &[Refspec], report: &FetchReport) -> FetchRecord {
             .clone()
             .filter(|_| is_whole || default.is_some()),
         default_branch: default,
+        // In a clone that was just made every ref is new.
+        changed: report.recloned.is_none()
+            && report.refs_created + report.refs_updated + report.refs_deleted > 0,
     }
 }
 
@@ -180,6 +193,26 @@ async fn record_once(context: &JobContext, record: &FetchRecord) -> Result<Recor
         follow_up::start(context, &client, follow_up).await;
     }
     Ok(recorded)
+}
+
+/// Counts a fetch that will not be tried again. It is the job's error that matters: when this cannot be written, the
+/// schedule goes on as if the fetch were still to come.
+async fn record_failure(context: &JobContext, error: &JobError) {
+    let is_last = !error.retryable || context.job.attempt >= context.job.max_attempts;
+    if !is_last || matches!(error.code, ErrorCode::LeaseLost | ErrorCode::Cancelled) {
+        return;
+    }
+    if let Err(error) = record_failure_once(context).await {
+        let error = outage::chain(&error);
+        tracing::debug!(job = %context.job.id, error, "a failed fetch was not counted");
+    }
+}
+
+async fn record_failure_once(context: &JobContext) -> Result<(), FenceError> {
+    let mut client = context.database.client().await?;
+    let fenced = context.fence.begin(&mut client).await?;
+    repository::record_failed_fetch(&fenced, context.job.repo_id).await?;
+    fenced.commit().await
 }
 
 fn refspecs(args: &Value) -> Result<Vec<Refspec>, JobError> {

@@ -246,8 +246,9 @@ async fn repositories_are_fetched_unasked_at_their_own_interval() {
     let first = world.until_state(jobs[0].id, PublicState::Completed).await;
     assert_eq!(first.args, json!({}));
     worker.drain().await;
-    // As if it had been asked for two hours ago; a new worker looks at once.
-    let aged = "update leasectl.job_history set created_at = now() - interval '2 hours'";
+    // As if an hour had passed; a new worker looks at once.
+    let aged = "update leasectl.repository set fetch_due_at = fetch_due_at - interval '1 hour' \
+                 where fetch_every is not null and fetch_due_at > now() + interval '50 minutes'";
     assert_eq!(world.sql(aged).await, 1);
     let worker = world.worker([gate.handler(FETCH)]).start();
     until("the second fetch", || gate.entered() == 2).await;
