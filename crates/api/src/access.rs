@@ -12,6 +12,7 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use leasectl_core::webhook::Forge;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -135,9 +136,14 @@ pub(crate) async fn require(
     Ok(next.run(request).await)
 }
 
-/// The routes that need no token: probes, and the page (which asks for one in the browser).
+/// The routes that need no token: probes, the page (which asks for one in the browser), and webhooks, which prove
+/// themselves by the secret of their forge.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/" | "/healthz" | "/readyz")
+    let is_webhook = |path: &str| {
+        path.strip_prefix("/v1/webhooks/")
+            .is_some_and(|name| Forge::ALL.iter().any(|forge| forge.as_str() == name))
+    };
+    matches!(path, "/" | "/healthz" | "/readyz") || is_webhook(path)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

@@ -9,15 +9,19 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::problem::{Code, Problem};
 
 /// The largest body that is accepted, in bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// How much of a body that is too large is read and thrown away, in bytes, so that the client
-/// reads the refusal instead of seeing its connection cut in the middle of sending.
-const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// The largest body of a webhook that is accepted, in bytes: what forges send at most.
+pub const MAX_WEBHOOK_BYTES: usize = 25 * 1024 * 1024;
+
+/// How much more than is accepted is read and thrown away, in bytes, so that the client reads the refusal instead
+/// of seeing its connection cut in the middle of sending.
+const DRAINED_BYTES: usize = 15 * 1024 * 1024;
 
 /// The time in which a body must have arrived.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -30,20 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let declared = declared_length(&parts.headers);
-        if declared.is_some_and(|length| length > MAX_DRAINED_BYTES) {
-            return Err(too_large());
-        }
-        let bytes = match tokio::time::timeout(BODY_DEADLINE, collect(body)).await {
-            Ok(bytes) => bytes?,
-            Err(_elapsed) => {
-                let detail = format!(
-                    "the body did not arrive within {} s",
-                    BODY_DEADLINE.as_secs()
-                );
-                return Err(Problem::new(Code::RequestTimeout, detail));
-            }
-        };
+        let (bytes, _no_place) = read(&parts.headers, body, MAX_BODY_BYTES, None).await?;
         if !is_json(&parts.headers) {
             let detail = "send the body as application/json (header Content-Type)";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
@@ -54,39 +45,100 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// The raw body of a webhook, of at most [`MAX_WEBHOOK_BYTES`].
+///
+/// Nothing is known of its sender before it is there, so large ones have places, or many of them at once would fill
+/// the memory.
+pub(crate) struct WebhookBody<'a> {
+    bytes: Bytes,
+    _place: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> WebhookBody<'a> {
+    /// Reads a body; what is larger than [`MAX_BODY_BYTES`] takes one of the `large` places.
+    pub(crate) async fn read(
+        headers: &HeaderMap,
+        body: Body,
+        large: &'a Semaphore,
+    ) -> Result<Self, Problem> {
+        let (bytes, place) = read(headers, body, MAX_WEBHOOK_BYTES, Some(large)).await?;
+        Ok(Self {
+            bytes,
+            _place: place,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+async fn read<'a>(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    large: Option<&'a Semaphore>,
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Problem> {
+    let declared = declared_length(headers);
+    if declared.is_some_and(|length| length > most + DRAINED_BYTES) {
+        return Err(too_large(most));
+    }
+    match tokio::time::timeout(BODY_DEADLINE, collect(body, most, large)).await {
+        Ok(read) => read,
+        Err(_elapsed) => {
+            let detail = format!(
+                "the body did not arrive within {} s",
+                BODY_DEADLINE.as_secs()
+            );
+            Err(Problem::new(Code::RequestTimeout, detail))
+        }
+    }
+}
+
 fn declared_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+async fn collect<'a>(
+    body: Body,
+    most: usize,
+    large: Option<&'a Semaphore>,
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Problem> {
     let mut chunks = body.into_data_stream();
     let mut kept = Vec::new();
+    let mut place = None;
     let mut seen_bytes = 0_usize;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_cut| {
             Problem::new(Code::BadRequest, "the body ended before it was complete")
         })?;
         seen_bytes = seen_bytes.saturating_add(chunk.len());
-        if seen_bytes > MAX_DRAINED_BYTES {
-            return Err(too_large());
+        if seen_bytes > most + DRAINED_BYTES {
+            return Err(too_large(most));
         }
-        if seen_bytes <= MAX_BODY_BYTES {
-            kept.extend_from_slice(&chunk);
-        } else {
+        if seen_bytes > most {
             kept = Vec::new();
+            continue;
         }
+        if seen_bytes > MAX_BODY_BYTES
+            && place.is_none()
+            && let Some(large) = large
+        {
+            place = large.acquire().await.ok();
+        }
+        kept.extend_from_slice(&chunk);
     }
-    if seen_bytes > MAX_BODY_BYTES {
-        Err(too_large())
+    if seen_bytes > most {
+        Err(too_large(most))
     } else {
-        Ok(kept.into())
+        Ok((kept.into(), place))
     }
 }
 
-fn too_large() -> Problem {
+fn too_large(most: usize) -> Problem {
     Problem::new(
         Code::PayloadTooLarge,
-        format!("the body is larger than {MAX_BODY_BYTES} bytes; split the batch"),
+        format!("the body is larger than {most} bytes, which is the most that is accepted here"),
     )
 }
 

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Parser;
+use leasectl_core::webhook::Forge;
 use leasectl_remote::Locality;
 use leasectl_service::{DatabaseArgs, LogArgs};
 use thiserror::Error;
 
 use crate::access::Access;
+use crate::webhook::{BadWebhookSecret, WebhookSecrets};
 
 /// Where the service listens when nothing else is said.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -19,7 +21,10 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
     version,
     about = "The HTTP service of leasectl: accepts work in milliseconds, reports jobs and leases",
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 4 database unavailable.\n\
-                  Durations are written 500ms, 10s, 15m, 6h, 7d."
+                  Durations are written 500ms, 10s, 15m, 6h, 7d.\n\
+                  Webhooks are received from forges whose secrets are set, comma-separated, in\n\
+                  LEASECTL_WEBHOOK_SECRET_GITHUB, LEASECTL_WEBHOOK_SECRET_GITLAB and\n\
+                  LEASECTL_WEBHOOK_SECRET_GITEA (also Forgejo)."
 )]
 pub struct Arguments {
     /// The database.
@@ -57,6 +62,8 @@ pub struct Settings {
     pub access: Access,
     /// Which remotes may be registered.
     pub locality: Locality,
+    /// Which forges may send webhooks.
+    pub webhooks: WebhookSecrets,
 }
 
 /// The settings cannot be used.
@@ -76,6 +83,15 @@ pub enum ConfigError {
         "refusing to listen on {0} without a token; set LEASECTL_API_TOKEN, or listen on 127.0.0.1"
     )]
     OpenToAll(SocketAddr),
+    /// Not the secret of a webhook.
+    #[error("{name} cannot be used")]
+    WebhookSecret {
+        /// Which setting it is.
+        name: &'static str,
+        /// Why not.
+        #[source]
+        source: BadWebhookSecret,
+    },
     /// Neither on nor off.
     #[error("LEASECTL_ALLOW_LOCAL must be 0 or 1")]
     AllowLocal,
@@ -105,8 +121,28 @@ impl Arguments {
             listen,
             access,
             locality,
+            webhooks: webhook_secrets(environment)?,
         })
     }
+}
+
+/// The variables that hold the secrets of webhooks.
+const WEBHOOK_SECRETS: [(Forge, &str); 3] = [
+    (Forge::GitHub, "LEASECTL_WEBHOOK_SECRET_GITHUB"),
+    (Forge::GitLab, "LEASECTL_WEBHOOK_SECRET_GITLAB"),
+    (Forge::Gitea, "LEASECTL_WEBHOOK_SECRET_GITEA"),
+];
+
+fn webhook_secrets(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<WebhookSecrets, ConfigError> {
+    let mut secrets = WebhookSecrets::default();
+    for (forge, name) in WEBHOOK_SECRETS {
+        let list = variable(name).unwrap_or_default();
+        let with = secrets.with(forge, &list);
+        secrets = with.map_err(|source| ConfigError::WebhookSecret { name, source })?;
+    }
+    Ok(secrets)
 }
 
 /// A variable's value; an empty one counts as unset, as compose files leave them.
@@ -204,6 +240,24 @@ mod tests {
         assert_eq!(locality(None), Ok(Locality::PublicOnly));
         assert_eq!(locality(Some("1")), Ok(Locality::AllowLocal));
         assert_eq!(locality(Some("yes please")), Err(ConfigError::AllowLocal));
+    }
+
+    #[test]
+    fn each_forge_has_secrets_of_its_own() {
+        let only = |name: &'static str, list: &'static str| {
+            webhook_secrets(move |asked| (asked == name).then(|| list.to_owned()))
+        };
+        let secrets = only("LEASECTL_WEBHOOK_SECRET_GITEA", "one,two").unwrap();
+        assert_eq!(
+            format!("{secrets:?}"),
+            "WebhookSecrets { github: 0, gitlab: 0, gitea: 2 }"
+        );
+        let refused = only("LEASECTL_WEBHOOK_SECRET_GITLAB", "whsec_?").unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("LEASECTL_WEBHOOK_SECRET_GITLAB")
+        );
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub mod server;
 mod service;
 mod service_manager;
 mod strict_json;
+mod webhook;
 
 pub use access::{Access, Tokens};
-pub use body::MAX_BODY_BYTES;
+pub use body::{MAX_BODY_BYTES, MAX_WEBHOOK_BYTES};
 pub use router::{document, router};
 pub use service::{Parts, Service};
+pub use webhook::{BadWebhookSecret, WebhookSecrets};

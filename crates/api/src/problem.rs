@@ -26,6 +26,8 @@ pub enum Code {
     UnknownKind,
     /// No valid bearer token.
     Unauthorized,
+    /// No valid signature or token of a forge.
+    BadSignature,
     /// Without tokens only requests for a loopback host are answered.
     HostNotAllowed,
     /// There is no such route.
@@ -73,6 +75,7 @@ impl Code {
             Self::InvalidArgument => "invalid_argument",
             Self::UnknownKind => "unknown_kind",
             Self::Unauthorized => "unauthorized",
+            Self::BadSignature => "bad_signature",
             Self::HostNotAllowed => "host_not_allowed",
             Self::NotFound => "not_found",
             Self::RepoNotFound => "repo_not_found",
@@ -101,7 +104,7 @@ impl Code {
             Self::InvalidJson | Self::InvalidArgument | Self::UnknownKind | Self::BadRequest => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::HostNotAllowed => StatusCode::FORBIDDEN,
             Self::NotFound | Self::RepoNotFound | Self::JobNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -72,6 +72,7 @@ impl ProgramError {
 pub async fn run(settings: Settings) -> Result<(), ProgramError> {
     init_logging(&settings.log, "info")?;
     settings.access.warn_about_short_tokens();
+    settings.webhooks.warn_about_short_secrets();
     let mut signals = Signals::hear().map_err(ProgramError::Signals)?;
     let kinds = Kinds::standard();
     let metrics = install_metrics(&kinds)?;
@@ -102,6 +103,7 @@ pub async fn run(settings: Settings) -> Result<(), ProgramError> {
     let service = Service::new(
         open.database.clone(),
         settings.locality,
+        settings.webhooks,
         metrics,
         stopping.clone(),
     );

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::access::{self, Access};
 use crate::layers;
 use crate::openapi;
-use crate::routes::{batch, changes, events, health, jobs, observe, page, repos};
+use crate::routes::{batch, changes, events, health, jobs, observe, page, repos, webhooks};
 use crate::service::Service;
 
 /// How many requests are worked on at once. Each waits for the database most of its time.
@@ -59,6 +59,7 @@ fn documented() -> OpenApiRouter<Service> {
         .routes(routes!(observe::workers))
         .routes(routes!(observe::queue))
         .routes(routes!(changes::status))
+        .routes(routes!(webhooks::receive))
         .routes(routes!(events::events))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -13,9 +13,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::readiness::Readiness;
+use crate::routes::webhooks::expect_deliveries;
+use crate::webhook::WebhookSecrets;
 
 /// How many event streams are open at once.
 const MAX_STREAMS: usize = 64;
+
+/// How many large bodies of webhooks are in memory at once.
+const MAX_LARGE_BODIES: usize = 8;
 
 /// What every route shares; cheap to clone.
 #[derive(Clone)]
@@ -31,6 +36,10 @@ pub struct Parts {
     pub locality: Locality,
     /// Wakes idle workers.
     pub notifier: Notifier,
+    /// Which forges may send webhooks.
+    pub webhooks: WebhookSecrets,
+    /// Places for large bodies of webhooks.
+    pub large_bodies: Semaphore,
     /// What this process counted.
     pub metrics: MetricsHandle,
     /// Cancelled when the service stops.
@@ -47,16 +56,20 @@ impl Service {
     pub fn new(
         database: Database,
         locality: Locality,
+        webhooks: WebhookSecrets,
         metrics: MetricsHandle,
         stopping: CancellationToken,
     ) -> Self {
         let notifier = Notifier::start(database.clone());
         let streams = Arc::new(Semaphore::new(MAX_STREAMS));
         let kinds = Kinds::standard();
+        expect_deliveries();
         Self(Arc::new(Parts {
             database,
             kinds,
             locality,
+            webhooks,
+            large_bodies: Semaphore::new(MAX_LARGE_BODIES),
             notifier,
             metrics,
             stopping,

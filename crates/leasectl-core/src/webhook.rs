@@ -88,12 +88,11 @@ pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Receive
 ///
 /// # Errors
 /// When the database is away.
-pub async fn forget_deliveries(
-    database: &Database,
-    kept: Duration,
-) -> Result<u64, DatabaseError> {
+pub async fn forget_deliveries(database: &Database, kept: Duration) -> Result<u64, DatabaseError> {
     let client = database.client().await?;
-    let statement = client.prepare_cached(include_str!("webhook/forget.sql")).await?;
+    let statement = client
+        .prepare_cached(include_str!("webhook/forget.sql"))
+        .await?;
     let mut forgotten = 0;
     for _ in 0..BATCHES {
         let parameters: [&(dyn ToSql + Sync); 2] = [&seconds(kept), &FORGOTTEN_AT_ONCE];
@@ -127,7 +126,10 @@ impl Seen {
     }
 
     fn repositories(&self) -> Vec<Uuid> {
-        self.fetches.iter().map(|(repo, _)| repo.as_uuid()).collect()
+        self.fetches
+            .iter()
+            .map(|(repo, _)| repo.as_uuid())
+            .collect()
     }
 
     /// The answer; nothing when a fetch has to be asked for first.
@@ -150,7 +152,9 @@ impl Seen {
 
 /// Notes the delivery if nothing else has to be done.
 async fn look(client: &impl GenericClient, delivery: &Delivery) -> Result<Seen, DatabaseError> {
-    let statement = client.prepare_cached(include_str!("webhook/receive.sql")).await?;
+    let statement = client
+        .prepare_cached(include_str!("webhook/receive.sql"))
+        .await?;
     let remotes: Vec<&str> = delivery.remotes.iter().map(AsRef::as_ref).collect();
     let parameters: [&(dyn ToSql + Sync); 4] = [
         &delivery.forge.as_str(),
@@ -158,7 +162,9 @@ async fn look(client: &impl GenericClient, delivery: &Delivery) -> Result<Seen, 
         &remotes,
         &seconds(SPACING),
     ];
-    Ok(Seen::from_rows(&client.query(&statement, &parameters).await?))
+    Ok(Seen::from_rows(
+        &client.query(&statement, &parameters).await?,
+    ))
 }
 
 /// Asks for the fetches that are missing, in the transaction that notes the delivery.
@@ -168,14 +174,18 @@ async fn ask(
     repositories: &[Uuid],
 ) -> Result<Received, DatabaseError> {
     let transaction = client.transaction().await?;
-    let lock = transaction.prepare_cached(include_str!("webhook/lock.sql")).await?;
+    let lock = transaction
+        .prepare_cached(include_str!("webhook/lock.sql"))
+        .await?;
     limited(&transaction, transaction.query(&lock, &[&repositories])).await?;
     let seen = look(&transaction, delivery).await?;
     if let Some(received) = seen.received() {
         transaction.commit().await?;
         return Ok(received);
     }
-    let note = transaction.prepare_cached(include_str!("webhook/note.sql")).await?;
+    let note = transaction
+        .prepare_cached(include_str!("webhook/note.sql"))
+        .await?;
     let parameters: [&(dyn ToSql + Sync); 3] = [
         &delivery.forge.as_str(),
         &delivery.id.as_str(),
@@ -213,7 +223,9 @@ async fn mark(
     transaction: &impl GenericClient,
     seen: &Seen,
 ) -> Result<HashMap<RepoId, NotBefore>, DatabaseError> {
-    let mark = transaction.prepare_cached(include_str!("webhook/mark.sql")).await?;
+    let mark = transaction
+        .prepare_cached(include_str!("webhook/mark.sql"))
+        .await?;
     let parameters: [&(dyn ToSql + Sync); 2] = [&seen.repositories(), &seconds(SPACING)];
     let rows = transaction.query(&mark, &parameters).await?;
     let start = |row: &Row| {
@@ -226,7 +238,11 @@ async fn mark(
 
 /// Has the fetches join their lanes.
 async fn start(client: &Client, seen: &Seen) {
-    let lanes: Vec<_> = seen.fetches.iter().map(|(repo, _)| (*repo, Lane::Fetch)).collect();
+    let lanes: Vec<_> = seen
+        .fetches
+        .iter()
+        .map(|(repo, _)| (*repo, Lane::Fetch))
+        .collect();
     if let Err(error) = promote(client, &lanes).await {
         // They are committed; the sweep promotes them.
         tracing::debug!(%error, "promotion after a webhook failed; the sweep will promote");

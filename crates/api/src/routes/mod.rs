@@ -8,3 +8,4 @@ pub(crate) mod jobs;
 pub(crate) mod observe;
 pub(crate) mod page;
 pub(crate) mod repos;
+pub(crate) mod webhooks;

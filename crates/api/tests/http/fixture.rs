@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use leasectl_api::{Access, Service, router};
+use leasectl_api::{Access, Service, WebhookSecrets, router};
 use leasectl_core::database::{Database, DatabaseUrl, PoolOptions};
 use leasectl_core::ids::Owner;
 use leasectl_core::kind::{Kinds, Lane};
@@ -48,8 +48,21 @@ impl Api {
         Self::over(&url, access).await
     }
 
+    /// With secrets for webhooks.
+    pub(crate) async fn with_webhooks(secrets: WebhookSecrets) -> Self {
+        let create = || scratch::shared().unwrap().create_database().unwrap();
+        let url = tokio::task::spawn_blocking(create).await.unwrap();
+        // Webhooks need no token where all else does.
+        let access = Access::from_list("a-token-0123456789");
+        Self::built(&url, access, secrets).await
+    }
+
     /// Over the database of this URL.
     pub(crate) async fn over(url: &str, access: Access) -> Self {
+        Self::built(url, access, WebhookSecrets::default()).await
+    }
+
+    async fn built(url: &str, access: Access, secrets: WebhookSecrets) -> Self {
         let url = DatabaseUrl::parse(url).unwrap();
         let options = PoolOptions {
             max_size: 8,
@@ -64,6 +77,7 @@ impl Api {
         let service = Service::new(
             database.clone(),
             Locality::PublicOnly,
+            secrets,
             metrics,
             stopping.clone(),
         );

@@ -18,3 +18,4 @@ mod listing;
 mod outage;
 mod repositories;
 mod sockets;
+mod webhooks;
