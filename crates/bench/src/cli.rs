@@ -49,6 +49,8 @@ pub(crate) enum Scenarios {
     Latency(Rounds),
     /// POST /v1/jobs under a fixed rate, against the real service.
     Api(Rounds),
+    /// A storm of webhooks for one repository, against the real service.
+    Webhooks(Rounds),
     /// One tick for 10,000 leases.
     Heartbeat(Rounds),
     /// One claim in a small, in a large and in a lopsided queue.

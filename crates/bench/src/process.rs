@@ -135,8 +135,12 @@ pub(crate) fn peer_worker(url: &str, jobs: usize, tell: &Path) -> Result<Process
     })
 }
 
-/// Starts this program again as the HTTP service, on that address.
-pub(crate) fn api_service(url: &str, listen: SocketAddr) -> Result<Process, BenchError> {
+/// Starts this program again as the HTTP service, on that address, with these variables.
+pub(crate) fn api_service(
+    url: &str,
+    listen: SocketAddr,
+    variables: &[(&str, &str)],
+) -> Result<Process, BenchError> {
     let mut command = command(std::env::current_exe()?.as_os_str());
     command.args([
         "api-service",
@@ -147,6 +151,7 @@ pub(crate) fn api_service(url: &str, listen: SocketAddr) -> Result<Process, Benc
     ]);
     // Only what goes wrong: a line per request would go through the benchmark's terminal.
     command.env("RUST_LOG", "warn");
+    command.envs(variables.iter().copied());
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     Ok(Process {
         child,

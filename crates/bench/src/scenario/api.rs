@@ -106,7 +106,7 @@ async fn round(server: &Server) -> Result<Outcome, BenchError> {
     let repositories = fill::repositories(&queue.own, REPOSITORIES).await?;
     server::settle_down(&queue.own).await?;
     let address = free_address()?;
-    let service = process::api_service(&queue.url, address)?;
+    let service = process::api_service(&queue.url, address, &[])?;
     let client = Client::builder().no_proxy().tcp_nodelay(true).build()?;
     until_ready(&client, address).await?;
     let host = Host::watch()?;
@@ -150,7 +150,7 @@ async fn answer(request: RequestBuilder, due: Instant) -> Answer {
     }
 }
 
-async fn until_ready(client: &Client, address: SocketAddr) -> Result<(), BenchError> {
+pub(super) async fn until_ready(client: &Client, address: SocketAddr) -> Result<(), BenchError> {
     let deadline = Instant::now() + START_LIMIT;
     while Instant::now() < deadline {
         let answer = client.get(format!("http://{address}/readyz")).send().await;
@@ -166,6 +166,6 @@ async fn until_ready(client: &Client, address: SocketAddr) -> Result<(), BenchEr
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr, BenchError> {
+pub(super) fn free_address() -> Result<SocketAddr, BenchError> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

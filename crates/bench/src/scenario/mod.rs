@@ -10,6 +10,7 @@ mod index;
 mod latency;
 mod takeover;
 mod warm;
+mod webhooks;
 
 pub(crate) use self::clone::cache as clone_cache;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run(scenario: &Scenarios) -> Result<(), BenchError> {
         Scenarios::Enqueue(options) => enqueue::run(&server, options).await,
         Scenarios::Latency(rounds) => latency::run(&server, *rounds).await,
         Scenarios::Api(rounds) => api::run(&server, *rounds).await,
+        Scenarios::Webhooks(rounds) => webhooks::run(&server, *rounds).await,
         Scenarios::Heartbeat(rounds) => heartbeat::run(&server, *rounds).await,
         Scenarios::Claim(rounds) => claim::run(&server, *rounds).await,
         Scenarios::Warm(rounds) => warm::run(*rounds).await,
@@ -63,6 +65,7 @@ async fn all(server: &Server, options: &AllOptions) -> Result<(), BenchError> {
     enqueue::run(server, &enqueue).await?;
     latency::run(server, rounds).await?;
     api::run(server, rounds).await?;
+    webhooks::run(server, rounds).await?;
     heartbeat::run(server, rounds).await?;
     claim::run(server, rounds).await?;
     warm::run(rounds).await?;
