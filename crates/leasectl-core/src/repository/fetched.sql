@@ -3,7 +3,7 @@
 -- Locks: the repository's row, inside the fence. Whoever asks for a fetch for a webhook holds it too, so that what
 -- they asked for is seen here. Index: repository_pkey, job_pkey, job_parked, job_one_per_lane.
 -- Zero rows: the repository was removed meanwhile.
-with fetch as (
+with running as (
   select j.lease_acquired_at as started_at from leasectl.job j where j.id = $2
 ), queued as (
   select j.args, j.created_at
@@ -16,8 +16,8 @@ with fetch as (
     limit 100)
 )
 update leasectl.repository r
-   set dirty_since = (select min(q.created_at) from queued q, fetch
-                       where q.args = '{}' and q.created_at > fetch.started_at),
+   set dirty_since = (select min(q.created_at) from queued q, running
+                       where q.args = '{}' and q.created_at > running.started_at),
        fetches_unchanged = case when $3 then 0 else least(r.fetches_unchanged + 1, 1000) end,
        fetches_failed = 0,
        fetch_due_at = case when r.fetch_every is null then r.fetch_due_at

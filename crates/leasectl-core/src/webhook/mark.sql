@@ -6,7 +6,7 @@ update leasectl.repository r
    set last_webhook_at = now(),
        last_requested_fetch_at = now(),
        dirty_since = coalesce(r.dirty_since, now()),
-       fetch_spaced_until = greatest(now(), least(r.fetch_spaced_until, now() + $2::float8 * interval '1 second'))
+       fetch_spaced_until = greatest(now(), least(coalesce(r.fetch_spaced_until, now()), now() + $2::float8 * interval '1 second'))
                           + $2::float8 * interval '1 second'
  where r.id = any ($1::uuid[])
 returning r.id, nullif(r.fetch_spaced_until - $2::float8 * interval '1 second', now()) as not_before
