@@ -9,7 +9,6 @@ use axum::http::HeaderMap;
 use leasectl_core::webhook::{DeliveryId, Forge};
 
 pub(crate) use self::payload::{Said, unwrapped};
-pub(crate) use self::secrets::Proof;
 pub use self::secrets::{BadWebhookSecret, WebhookSecrets};
 
 use crate::problem::{Code, Problem};

@@ -178,7 +178,9 @@ async fn paths_and_methods_that_do_not_exist_are_problems() {
         "/v1/%2e%2e/x",
         "/v1/repos/a/b/c",
         "/favicon.ico",
-        "/v1/webhooks/github",
+        "/v1/webhooks",
+        "/v1/webhooks/github/x",
+        "/v1/webhooks/bitbucket/x",
         "/v1/jobs/batch/x",
     ] {
         let answer = api.get(path).await;
@@ -196,6 +198,7 @@ async fn paths_and_methods_that_do_not_exist_are_problems() {
         "/healthz",
         "/",
         "/v1/repos/a/b",
+        "/v1/webhooks/github",
     ] {
         for method in [
             Method::DELETE,

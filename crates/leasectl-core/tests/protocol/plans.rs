@@ -2,9 +2,11 @@
 
 use leasectl_core::database::Database;
 use leasectl_core::ids::JobId;
-use leasectl_core::job;
-use leasectl_core::kind::Lane;
+use leasectl_core::job::{self, EnqueueRequest};
+use leasectl_core::kind::{CanonicalArgs, Lane};
 use leasectl_core::lease;
+use leasectl_core::webhook::{self, Delivery, DeliveryId, Forge, Received};
+use leasectl_remote::{Locality, RemoteUrl};
 use uuid::Uuid;
 
 use crate::fixture::{FETCH, Fixture, owner};
@@ -79,6 +81,47 @@ async fn plans_made_while_the_table_was_empty_never_read_all_of_it() {
     let read = read_in_sequence(&session).await - before;
     assert_eq!(promoted, [Lane::Index]);
     assert_eq!(read, 0, "rows of live jobs were read without an index");
+}
+
+#[tokio::test]
+async fn a_delivery_reads_no_table_from_end_to_end() {
+    let fixture = Fixture::new().await;
+    for table in ["job", "repository", "webhook_delivery"] {
+        let off = format!("alter table leasectl.{table} set (autovacuum_enabled = false)");
+        fixture.execute(&off, &[]).await;
+    }
+    let session = fixture.database.dedicated("plans").unwrap();
+    let push = |number: usize| Delivery {
+        forge: Forge::GitHub,
+        id: DeliveryId::parse(&number.to_string()).unwrap(),
+        remotes: vec![
+            RemoteUrl::parse("git@git.example.com:many/7.git", Locality::PublicOnly).unwrap(),
+        ],
+    };
+    for number in 0..CALLS {
+        let received = webhook::receive(&session, &push(number)).await.unwrap();
+        assert_eq!(received, Received::UnknownRepository);
+    }
+    fixture.client().await.batch_execute(FILL).await.unwrap();
+    let seventh = "select id from leasectl.repository where name = 'many/7'";
+    let row = fixture.client().await.query_one(seventh, &[]).await;
+    let repo: Uuid = row.unwrap().get(0);
+    let fetch = EnqueueRequest::new(
+        repo.into(),
+        &leasectl_core::kind::FETCH,
+        CanonicalArgs::none(),
+    );
+    fixture.enqueue_as(fetch).await;
+
+    let begin = session.client().await.unwrap();
+    begin.batch_execute("begin").await.unwrap();
+    drop(begin);
+    let received = webhook::receive(&session, &push(CALLS)).await.unwrap();
+    assert!(matches!(received, Received::Accepted(_)), "{received:?}");
+    let read = "select sum(seq_tup_read)::int8 from pg_stat_xact_user_tables where schemaname = 'leasectl'";
+    let client = session.client().await.unwrap();
+    let read: i64 = client.query_one(read, &[]).await.unwrap().get(0);
+    assert_eq!(read, 0, "rows were read without an index");
 }
 
 #[tokio::test]
