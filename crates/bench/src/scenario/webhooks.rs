@@ -128,14 +128,9 @@ async fn round(server: &Server) -> Result<Outcome, BenchError> {
     let counter = server::connect(&queue.url).await?;
     let counting = tokio::spawn(count_alive(counter, repositories[0], over.clone()));
     let host = Host::watch()?;
-    let (answers, fetches) = tokio::join!(
-        storm(
-            &client,
-            &format!("http://{address}/v1/webhooks/github"),
-            &over
-        ),
-        fetch_until(&queue, &over)
-    );
+    let url = format!("http://{address}/v1/webhooks/github");
+    let storm = storm(&client, &url, &over);
+    let (answers, fetches) = tokio::join!(storm, fetch_until(&queue, &over));
     let host_took = host.stolen()?;
     let most_alive = counting
         .await
