@@ -3,9 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use leasectl_core::database::PoolOptions;
-use leasectl_core::job::warm_up;
+use leasectl_core::database::{Database, DatabaseError, PoolOptions};
 use leasectl_core::kind::Kinds;
+use leasectl_core::{job, webhook};
 use leasectl_service::{
     LogError, MetricsError, OpenError, OpenOptions, Schema, Use, init_logging, install_metrics,
     open_database,
@@ -89,7 +89,7 @@ pub async fn run(settings: Settings) -> Result<(), ProgramError> {
         open = open_database(&settings.database, options) => open?,
         () = signals.next() => return Ok(()),
     };
-    if let Err(error) = warm_up(&open.database, POOL_SIZE).await {
+    if let Err(error) = warm_up_for(&open.database, &settings).await {
         tracing::warn!(%error, "not every connection could be opened ahead; the first requests may be slow");
     }
     let unbound = |source| ProgramError::Bind {
@@ -132,6 +132,15 @@ pub async fn run(settings: Settings) -> Result<(), ProgramError> {
     watchdog.abort();
     if let Err(error) = open.close().await {
         tracing::warn!(%error, "the database was not left cleanly");
+    }
+    Ok(())
+}
+
+/// Has the first requests find connections that are ready for them.
+async fn warm_up_for(database: &Database, settings: &Settings) -> Result<(), DatabaseError> {
+    job::warm_up(database, POOL_SIZE).await?;
+    if settings.webhooks.are_any_set() {
+        webhook::warm_up(database, POOL_SIZE).await?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
+use futures::future::try_join_all;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -82,6 +83,29 @@ pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Receive
         }
     }
     ask(&mut client, delivery, &seen.repositories()).await
+}
+
+/// Makes that many connections ready to receive deliveries, as [`crate::job::warm_up`] does for jobs.
+///
+/// # Errors
+/// When the database is away.
+pub async fn warm_up(database: &Database, connections: usize) -> Result<(), DatabaseError> {
+    let clients = try_join_all((0..connections).map(|_| database.client())).await?;
+    for client in clients {
+        let statement = client
+            .prepare_cached(include_str!("webhook/receive.sql"))
+            .await?;
+        // It names no repository, so nothing comes of it.
+        let nowhere: [&str; 0] = [];
+        let parameters: [&(dyn ToSql + Sync); 4] = [
+            &Forge::GitHub.as_str(),
+            &"",
+            &nowhere.as_slice(),
+            &seconds(SPACING),
+        ];
+        client.query(&statement, &parameters).await?;
+    }
+    Ok(())
 }
 
 /// Forgets deliveries that were received longer ago than `kept`; returns how many.

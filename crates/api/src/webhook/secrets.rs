@@ -95,6 +95,11 @@ impl WebhookSecrets {
         }
     }
 
+    /// Whether any forge may send webhooks.
+    pub(crate) fn are_any_set(&self) -> bool {
+        Forge::ALL.into_iter().any(|forge| self.are_set(forge))
+    }
+
     /// Whether this forge may send webhooks.
     pub(crate) fn are_set(&self, forge: Forge) -> bool {
         match forge {

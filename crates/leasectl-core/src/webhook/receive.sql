@@ -62,6 +62,9 @@ with matched as materialized (
     from stale
    where r.id = stale.id
 )
-select w.id as repo_id, w.job_id, exists (select from noted) as noted
+select w.id as repo_id, w.job_id, exists (select from noted) as noted,
+       -- Nothing but the delivery was written, and the queued fetch is on disk since others see it: a crash of the
+       -- server costs a redelivery its being known. So this commit need not wait for the disk.
+       case when exists (select from noted) then set_config('synchronous_commit', 'off', true) end as commits_soon
   from wanted w
  order by w.id
