@@ -6,33 +6,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod git;
-mod queries;
-mod tree;
+mod judge;
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use leasectl_index::{
-    Case, MAX_FILE_BYTES, Query, Shard, ShardBuilder, Stop, TrigramExtractor, TrigramVector,
-    classify,
+    MAX_FILE_BYTES, Shard, ShardBuilder, Stop, TrigramExtractor, TrigramVector, classify,
 };
 
-use git::Repository;
-use queries::{Dice, Pattern};
-use tree::File;
-
-/// The seed of all choices. Any other must do as well.
-const SEED: u64 = 20_261_121;
-const QUERIES: usize = 520;
-
-/// Path, line, column and bytes, without a final carriage return.
-type Line = (String, u64, u64, Vec<u8>);
+use judge::{Dice, File, Line, Pattern, QUERIES, Repository, SEED, first_difference, without_nul};
 
 #[test]
 fn every_query_finds_the_lines_of_git_grep() {
     println!("seed {SEED}");
-    let files = tree::files();
-    let repository = Repository::with(&files);
+    let files = judge::files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    let folder = tempfile::tempdir().unwrap();
+    let repository = Repository::with(folder.path(), &files);
     let index = Index::of(&files);
     let mut dice = Dice::new(SEED);
     let (mut found, mut ruled_out) = (0, 0);
@@ -41,7 +31,6 @@ fn every_query_finds_the_lines_of_git_grep() {
         let mut expected = repository.grep(&pattern);
         let (mut actual, candidates) = index.search(&pattern);
         if !pattern.is_literal {
-            // The dot of glibc matches any byte but NUL, ours any byte.
             expected.retain(without_nul);
             actual.retain(without_nul);
         }
@@ -57,24 +46,6 @@ fn every_query_finds_the_lines_of_git_grep() {
         ruled_out > QUERIES * files.len() / 4,
         "{ruled_out} files were ruled out"
     );
-}
-
-fn without_nul((_, _, _, bytes): &Line) -> bool {
-    !bytes.contains(&0)
-}
-
-/// Where the two lists part, in words.
-fn first_difference(actual: &[Line], expected: &[Line]) -> Option<String> {
-    let at =
-        (0..actual.len().max(expected.len())).find(|at| actual.get(*at) != expected.get(*at))?;
-    let shown = |line: Option<&Line>| match line {
-        Some((path, line, column, bytes)) => {
-            format!("{path}:{line}:{column}:{}", bytes.escape_ascii())
-        }
-        None => "nothing".to_owned(),
-    };
-    let (ours, theirs) = (shown(actual.get(at)), shown(expected.get(at)));
-    Some(format!("we find {ours}\ngit finds {theirs}"))
 }
 
 /// What the crate makes of the files: vectors, stored and read again, and a shard.
@@ -105,17 +76,7 @@ impl<'a> Index<'a> {
     /// The lines, and how many files were looked at.
     fn search(&self, pattern: &Pattern) -> (Vec<Line>, usize) {
         let never = AtomicBool::new(false);
-        let case = if pattern.ignores_case {
-            Case::Ignored
-        } else {
-            Case::Sensitive
-        };
-        let query = if pattern.is_literal {
-            Query::literal(&pattern.text, case)
-        } else {
-            Query::regex(&pattern.text, case)
-        };
-        let query = query.unwrap();
+        let query = pattern.query();
         let candidates = self.shard.candidates(query.expression()).unwrap();
         let mut lines = Vec::new();
         for number in &candidates {

@@ -2,28 +2,26 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
-
-use crate::Line;
-use crate::queries::Pattern;
-use crate::tree::File;
+use super::{File, Line, Pattern};
 
 pub(crate) struct Repository {
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 impl Repository {
-    pub(crate) fn with(files: &[File]) -> Self {
-        let folder = TempDir::new().unwrap();
+    /// A repository of all files in that folder; they are in its index, in no commit.
+    pub(crate) fn with(folder: &Path, files: &[File]) -> Self {
         for file in files {
-            let path = folder.path().join(&file.path);
+            let path = folder.join(&file.path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, &file.bytes).unwrap();
         }
-        let repository = Self { folder };
+        let repository = Self {
+            folder: folder.to_owned(),
+        };
         repository.run(&["init", "--quiet"]);
         repository.run(&["add", "--all", "--force"]);
         repository
@@ -51,7 +49,7 @@ impl Repository {
     }
 
     fn run(&self, arguments: &[&str]) -> Vec<u8> {
-        let output = git(self.folder.path()).args(arguments).output().unwrap();
+        let output = git(&self.folder).args(arguments).output().unwrap();
         // `git grep` ends with 1 where nothing matches, and says nothing.
         assert!(
             output.status.success() || output.stderr.is_empty(),

@@ -14,9 +14,8 @@ pub(crate) struct File {
     pub(crate) says: Attributes,
 }
 
-/// All files, in the order in which Git lists them.
-pub(crate) fn files() -> Vec<File> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+/// All files, in the order in which Git lists them; `top` is where the workspace is.
+pub(crate) fn files(top: &Path) -> Vec<File> {
     let mut paths = Vec::new();
     for folder in ["crates", "docs", "migrations"] {
         collect(&top.join(folder), &mut paths);
@@ -26,11 +25,11 @@ pub(crate) fn files() -> Vec<File> {
         .iter()
         .step_by(STEP)
         .map(|path| {
-            let name = path.strip_prefix(&top).unwrap().to_str().unwrap();
+            let name = path.strip_prefix(top).unwrap().to_str().unwrap();
             file(name, fs::read(path).unwrap())
         })
         .collect();
-    let sample = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let sample = fs::read(top.join("crates/leasectl-index/src/lib.rs")).unwrap();
     files.extend(odd_files(&sample));
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files

@@ -1,6 +1,8 @@
 //! Patterns made from what the files contain.
 
-use crate::tree::File;
+use leasectl_index::{Case, Query};
+
+use super::File;
 
 /// A generator of random numbers (splitmix64).
 pub(crate) struct Dice {
@@ -50,6 +52,21 @@ impl Pattern {
             is_literal,
             ignores_case,
         }
+    }
+
+    /// The query as it is asked of the index.
+    pub(crate) fn query(&self) -> Query {
+        let case = if self.ignores_case {
+            Case::Ignored
+        } else {
+            Case::Sensitive
+        };
+        let query = if self.is_literal {
+            Query::literal(&self.text, case)
+        } else {
+            Query::regex(&self.text, case)
+        };
+        query.unwrap()
     }
 }
 
