@@ -64,12 +64,19 @@ pub enum RepoError {
         limit: TimeLimit,
     },
     /// The remote holds more than this worker accepts.
-    #[error("the repository on {remote} is too large: it has more than {limit}; raise that limit")]
+    #[error("the repository on {remote} is too large: it has more than {limit}")]
     TooLarge {
         /// Host of the remote.
         remote: String,
         /// The limit that was reached.
         limit: SizeLimit,
+    },
+    /// A commit or a directory takes more memory to read than it may.
+    #[error("a commit or a directory of the repository takes too much memory to be read here")]
+    Unwieldy {
+        /// What happened.
+        #[source]
+        cause: Cause,
     },
     /// A program that is needed to reach this remote is not installed.
     #[error("the program {tool} is missing on this worker: install it and try again")]
@@ -160,7 +167,7 @@ impl RepoError {
             Self::NotFound { .. } | Self::Redirected { .. } => "remote_not_found",
             Self::AuthFailed { .. } => "auth_failed",
             Self::TimedOut { .. } => "remote_timeout",
-            Self::TooLarge { .. } => "remote_too_large",
+            Self::TooLarge { .. } | Self::Unwieldy { .. } => "remote_too_large",
             Self::DiskFull => "disk_full",
             Self::Corrupt { .. } => "clone_corrupt",
             Self::RefNotFound { .. } => "ref_not_found",
@@ -187,6 +194,7 @@ impl RepoError {
             | Self::Redirected { .. }
             | Self::AuthFailed { .. }
             | Self::TooLarge { .. }
+            | Self::Unwieldy { .. }
             | Self::RefNotFound { .. }
             | Self::InvalidArgument { .. }
             | Self::Worktree { .. }

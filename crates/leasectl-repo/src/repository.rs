@@ -36,13 +36,14 @@ pub(crate) fn sync_layout(dir: &Path) -> io::Result<()> {
 
 /// Opens the clone at `dir` without trusting its configuration: no filters, no helpers, no
 /// alternates for URLs. Being isolated alone would not be enough for that. An object is what its id says:
-/// refs that have Git read another one in its place count for nothing.
-pub(crate) fn open(dir: &Path, max_object_bytes: u64) -> gix::Result<gix::Repository> {
+/// refs that have Git read another one in its place count for nothing. Reading one takes at most so many bytes of
+/// memory.
+pub(crate) fn open(dir: &Path, most_bytes: u64) -> gix::Result<gix::Repository> {
     gix::open::Options::isolated()
         .with(gix::sec::Trust::Reduced)
         .open_path_as_is(true)
         .config_overrides([
-            format!("gitoxide.objects.allocLimit={max_object_bytes}"),
+            format!("gitoxide.objects.allocLimit={most_bytes}"),
             "core.useReplaceRefs=false".to_owned(),
         ])
         .open(dir)

@@ -42,10 +42,13 @@ pub struct Limits {
     pub max_refs: u64,
     /// Most objects that a remote may send at once.
     pub max_objects: u64,
-    /// Most address space of the child process, in bytes.
+    /// Most memory of the child process, in bytes; packs that are mapped from the disk do not count.
     pub max_memory_bytes: u64,
-    /// Largest single object that is read into memory, in bytes.
+    /// Largest single object that the child process reads into memory, in bytes.
     pub max_object_bytes: u64,
+    /// Most memory that reading one object of a clone may take in this process, in bytes. A small object that
+    /// is stored as a change of a large one takes twice as much as that one.
+    pub max_read_bytes: u64,
 }
 
 impl Default for Limits {
@@ -61,8 +64,9 @@ impl Default for Limits {
             max_bytes: 20 * GIB,
             max_refs: 2_000_000,
             max_objects: 50_000_000,
-            max_memory_bytes: 64 * GIB,
+            max_memory_bytes: 8 * GIB,
             max_object_bytes: 2 * GIB,
+            max_read_bytes: GIB / 8,
         }
     }
 }

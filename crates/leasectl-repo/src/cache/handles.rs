@@ -35,9 +35,9 @@ impl Handles {
         &self,
         dir: &Path,
         commits: &[ObjectId],
-        max_object_bytes: u64,
+        max_read_bytes: u64,
     ) -> gix::Result<Option<ObjectId>> {
-        let repo = self.open(dir, max_object_bytes)?;
+        let repo = self.open(dir, max_read_bytes)?;
         for id in commits {
             match repo.try_find_object(*id)? {
                 Some(object) if object.kind == gix::objs::Kind::Commit => {
@@ -55,7 +55,7 @@ impl Handles {
         locked(&self.0).retain(|(path, _, _)| path != dir);
     }
 
-    fn open(&self, dir: &Path, max_object_bytes: u64) -> gix::Result<gix::Repository> {
+    fn open(&self, dir: &Path, max_read_bytes: u64) -> gix::Result<gix::Repository> {
         let print = Print::of(&stamp::path(dir)).map_err(gix::Error::from_error)?;
         {
             let mut handles = locked(&self.0);
@@ -68,7 +68,7 @@ impl Handles {
                 return Ok(repo);
             }
         }
-        let repo = repository::open(dir, max_object_bytes)?.into_sync();
+        let repo = repository::open(dir, max_read_bytes)?.into_sync();
         let local = repo.to_thread_local();
         let mut handles = locked(&self.0);
         handles.push_back((dir.to_owned(), print, repo));

@@ -23,6 +23,7 @@ use uuid::Uuid;
 pub use self::types::{CloneTarget, Evicted, FetchReport, ReadyClone, RecloneReason};
 use self::{handles::Handles, slot::Slots};
 use crate::{
+    content::of_git,
     error::{Cause, RepoError},
     layout::{self, Layout},
     lock::{InUse, Lock},
@@ -154,21 +155,19 @@ impl CloneCache {
         needs: &[ObjectId],
     ) -> Result<Option<ObjectId>, RepoError> {
         let (this, clone, needs) = (self.clone(), clone.clone(), needs.to_vec());
-        let most = self.max_object_bytes();
+        let most = self.max_read_bytes();
         blocking(move || {
             this.inner
                 .handles
                 .first_missing(clone.path(), &needs, most)
-                .map_err(|error| RepoError::Corrupt {
-                    cause: Cause::new(error),
-                })
+                .map_err(of_git)
         })
         .await
     }
 
-    /// The largest object that is read into memory at once, in bytes.
-    pub(crate) fn max_object_bytes(&self) -> u64 {
-        self.inner.settings.limits.max_object_bytes
+    /// The most memory that reading one object may take here, in bytes.
+    pub(crate) fn max_read_bytes(&self) -> u64 {
+        self.inner.settings.limits.max_read_bytes
     }
 
     fn layout(&self, id: Uuid) -> Layout {

@@ -44,7 +44,8 @@ impl CloneCache {
         // Nobody can ask this to stop: it takes no longer than reading one tree.
         let never = CancellationToken::new();
         let lock = Lock::wait(layout.dir(), &lock_file, longest, &never, || ()).await?;
-        let most = self.max_object_bytes();
+        // Whoever asks for the files wants the large ones too.
+        let most = self.inner.settings.limits.max_object_bytes;
         let (path, name) = (clone.path().to_owned(), reference.clone());
         let made = blocking(move || {
             let made = find_or_make(&path, &name, &layout, most);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice as _};
+use gix::error::Class;
 use gix::objs::tree::EntryKind as GitEntryKind;
 use leasectl_remote::RefName;
 
@@ -56,7 +57,7 @@ pub enum EntryKind {
 pub enum BlobRead {
     /// Its bytes are in the caller's buffer.
     Whole,
-    /// It is longer than was asked for, and was not read.
+    /// It is longer than was asked for, or takes more memory to read than it may, and was not read.
     TooLong {
         /// Its length in bytes.
         bytes: u64,
@@ -94,7 +95,7 @@ impl CloneCache {
     /// # Errors
     /// [`RepoError::Corrupt`] if it cannot be opened.
     pub async fn content(&self, clone: &ReadyClone) -> Result<Content, RepoError> {
-        let most = self.max_object_bytes();
+        let most = self.max_read_bytes();
         let clone = clone.clone();
         blocking(move || {
             let repo = repository::open(clone.path(), most)
@@ -282,14 +283,23 @@ impl Handle {
         if bytes > most_bytes {
             return Ok(BlobRead::TooLong { bytes });
         }
-        match self.repo.objects.try_find(&id, buffer).map_err(of_git)? {
-            Some(object) if object.kind == Kind::Blob => {
+        let read = match self.repo.objects.try_find(&id, buffer) {
+            Ok(Some(object)) if object.kind == Kind::Blob => {
                 self.check(id, Kind::Blob, object.data)?;
-                Ok(BlobRead::Whole)
+                BlobRead::Whole
             }
-            Some(_) => Ok(BlobRead::NoBlob),
-            None => Err(damaged("a blob is missing")),
-        }
+            Ok(Some(_)) => BlobRead::NoBlob,
+            Ok(None) => return Err(damaged("a blob is missing")),
+            // It is small, and a change of something large.
+            Err(error) if is_unwieldy(&error) => {
+                buffer.clear();
+                BlobRead::TooLong { bytes }
+            }
+            Err(error) => return Err(of_git(error)),
+        };
+        // What it was a change of is not kept room for.
+        buffer.shrink_to(usize::try_from(most_bytes).unwrap_or(usize::MAX));
+        Ok(read)
     }
 }
 
@@ -360,11 +370,19 @@ pub(crate) fn of_git(error: gix::Error) -> RepoError {
             .downcast_ref::<std::io::Error>()
             .is_some_and(is_disk_full)
     });
+    let unwieldy = is_unwieldy(&error);
+    let cause = Cause::new(error);
     if full {
         RepoError::DiskFull
+    } else if unwieldy {
+        RepoError::Unwieldy { cause }
     } else {
-        RepoError::Corrupt {
-            cause: Cause::new(error),
-        }
+        RepoError::Corrupt { cause }
     }
+}
+
+/// Whether there is nothing wrong but that it takes too much memory.
+fn is_unwieldy(error: &gix::Error) -> bool {
+    let mut found = error.classify();
+    found.any(|found| matches!(found.class(), Class::ResourceExhaustion(_)))
 }

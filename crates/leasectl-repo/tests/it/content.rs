@@ -3,9 +3,11 @@
 use std::fs;
 
 use leasectl_remote::RefName;
-use leasectl_repo::{AttributeRules, BlobRead, Content, EntryKind, RepoError};
+use leasectl_repo::{
+    AttributeRules, BlobRead, CacheSettings, CloneCache, Content, EntryKind, Limits, RepoError,
+};
 
-use crate::support::{World, ensure};
+use crate::support::{World, ensure, limits};
 
 async fn content(world: &World) -> Content {
     let cache = world.cache();
@@ -104,4 +106,85 @@ async fn a_damaged_pack_is_corrupt_and_nothing_else() {
         let error = fresh.blob(entry.id, 1_000, &mut buffer).unwrap_err();
         assert!(matches!(error, RepoError::Corrupt { .. }), "{error}");
     }
+}
+
+/// Lines that have nothing in common.
+fn lines(count: u64) -> String {
+    let lines = (0..count).map(|number| {
+        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+        format!("{:016x}\n", mixed.wrapping_mul(mixed | 1))
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn a_small_object_that_is_a_change_of_a_large_one_is_read_within_limits() {
+    let world = World::new();
+    let large = lines(10_000);
+    let small = &large[..large.len() / 20];
+    world.origin.commit("main", "story.txt", &large);
+    world.origin.commit("main", "story.txt", small);
+    let blob = world.origin.id_of("main:story.txt");
+    world.origin.git(&["repack", "-adfq"]);
+    let base = world.origin.git(&[
+        "cat-file",
+        "--batch-check=%(deltabase)",
+        "--batch-all-objects",
+    ]);
+    assert!(
+        base.contains(&world.origin.id_of("main~:story.txt")),
+        "it is stored whole"
+    );
+    let read = async |limits: Limits| {
+        let cache = CloneCache::open(CacheSettings {
+            limits,
+            ..world.settings()
+        });
+        let cache = cache.unwrap();
+        let clone = ensure(&cache, &world.target()).await.unwrap();
+        let handle = cache.content(&clone).await.unwrap().handle();
+        let mut bytes = b"of before".to_vec();
+        let read = handle.blob(blob.parse().unwrap(), 1 << 20, &mut bytes);
+        (read.unwrap(), bytes)
+    };
+
+    let (whole, bytes) = read(limits()).await;
+    assert_eq!(
+        (whole, bytes.as_slice()),
+        (BlobRead::Whole, small.as_bytes())
+    );
+    let tight = Limits {
+        max_read_bytes: large.len() as u64,
+        ..limits()
+    };
+    let (unread, bytes) = read(tight).await;
+    let expected = BlobRead::TooLong {
+        bytes: small.len() as u64,
+    };
+    assert_eq!((unread, bytes.len()), (expected, 0));
+}
+
+#[tokio::test]
+async fn a_directory_that_takes_too_much_memory_is_no_damage() {
+    let world = World::new();
+    let cache = CloneCache::open(CacheSettings {
+        limits: Limits {
+            max_read_bytes: 1_000,
+            ..limits()
+        },
+        ..world.settings()
+    });
+    let cache = cache.unwrap();
+    for number in 0..100 {
+        world.origin.commit("main", &format!("many/{number}"), "x");
+    }
+    let clone = ensure(&cache, &world.target()).await.unwrap();
+    let handle = cache.content(&clone).await.unwrap().handle();
+    let tree = world.origin.id_of("main:many");
+    let error = handle.dir(tree.parse().unwrap()).unwrap_err();
+    assert!(matches!(error, RepoError::Unwieldy { .. }), "{error}");
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("remote_too_large", false)
+    );
 }

@@ -205,6 +205,31 @@ async fn an_object_that_is_larger_than_allowed_is_too_large_and_leaves_the_clone
 }
 
 #[tokio::test]
+async fn what_takes_more_memory_than_the_child_may_have_is_too_large() {
+    let world = World::new();
+    // Nothing of it travels, and it is a small object for the limit on objects.
+    world.origin.commit("main", "zeros", &"0".repeat(100 << 20));
+    let remote = world.serve().await;
+    let most = 64 << 20;
+    let cache = hasty(
+        &world,
+        Limits {
+            max_memory_bytes: most,
+            ..limits()
+        },
+    );
+    let error = fails(&world, &cache, &remote).await;
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("remote_too_large", false),
+        "{}",
+        whole(&error)
+    );
+    let text = error.to_string();
+    assert!(text.contains(&format!("{most} bytes of memory")), "{text}");
+}
+
+#[tokio::test]
 async fn a_page_that_is_not_git_is_not_found() {
     let world = World::new();
     let error = fetch(&world.cache(), &world.target_at("/nowhere/at/all"))

@@ -215,6 +215,8 @@ async fn a_killed_worker_takes_its_git_child_along_and_frees_the_lock() {
     let mut worker = start_worker(&world, &url);
     until("the pack is being sent", || remote.seen().packs == 1).await;
     let child = git_child_of(worker.id()).unwrap();
+    let wanted = fs::read_to_string(format!("/proc/{child}/oom_score_adj")).unwrap();
+    assert_eq!(wanted, "1000\n", "it goes first when memory is short");
     worker.kill().unwrap();
     worker.wait().unwrap();
     until("the child is gone", || !alive(child)).await;
