@@ -163,10 +163,45 @@ fn a_remote_that_nobody_serves_is_unavailable_and_one_that_is_too_large_is_refus
     assert_eq!(failed["state"], "error", "{failed:#}");
     assert_error(&failed["last_error"], "remote_too_large");
     assert_eq!(failed["last_error"]["retryable"], false);
+    assert_says(&failed, "--git-max-size");
 
     let missing = stage.enqueue_fetch(&remote.url("acme/missing"));
     let failed = stage.wait_for_end(&missing);
     assert_error(&failed["last_error"], "remote_not_found");
+}
+
+/// What the error of a job advises.
+#[track_caller]
+fn assert_says(job: &Value, word: &str) {
+    let message = job["last_error"]["message"].as_str().unwrap();
+    assert!(message.contains(word), "{message}");
+}
+
+#[test]
+fn an_object_that_is_too_large_is_refused_and_the_flag_that_lets_it_in_is_named() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    // Nothing of it travels: only its size is too large.
+    origin.commit("main", "zeros.bin", &vec![0; 3 << 20]);
+    let repo = stage.register(&remote.url("acme/app"));
+    let strict = stage.worker().flag("--git-max-object", "2MiB").start();
+    let failed = stage.wait_for_end(&stage.enqueue_fetch(&repo));
+    assert_eq!(failed["state"], "error", "{failed:#}");
+    assert_error(&failed["last_error"], "remote_too_large");
+    assert_eq!(failed["last_error"]["retryable"], false);
+    assert_eq!(failed["attempt"], 1, "it is not tried again");
+    assert_says(&failed, "2097152 bytes in one object");
+    assert_says(&failed, "--git-max-object");
+    let path = stage.command(["repo", "path", &repo]);
+    let path = path.args(["--git-max-object", "2MiB"]).run();
+    let refused = path.expect_code(1);
+    assert!(refused.stderr.contains("--git-max-object"), "{refused:?}");
+    assert!(!stage.clone_dir(&repo).exists());
+    drop(strict);
+
+    let _worker = stage.worker().flag("--git-max-object", "4MiB").start();
+    stage.fetch(&repo);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use leasectl_repo::Limits;
+use leasectl_repo::{Limits, SizeLimit};
 
 use super::{ByteSize, positive_duration};
 
@@ -40,6 +40,33 @@ pub struct GitLimitArgs {
         default_value = "20GiB"
     )]
     git_max_size: ByteSize,
+    /// Largest object, such as a file, that a repository may have
+    #[arg(
+        long,
+        env = "LEASECTL_GIT_MAX_OBJECT",
+        value_name = "SIZE",
+        default_value = "2GiB"
+    )]
+    git_max_object: ByteSize,
+    /// Most memory that one clone or fetch may take, in a process of its own
+    #[arg(
+        long,
+        env = "LEASECTL_GIT_MAX_MEMORY",
+        value_name = "SIZE",
+        default_value = "8GiB"
+    )]
+    git_max_memory: ByteSize,
+}
+
+/// What to do about a repository that is more than a limit lets in.
+#[must_use]
+pub fn size_advice(limit: SizeLimit) -> &'static str {
+    match limit {
+        SizeLimit::Bytes(_) => "raise --git-max-size if the repository is wanted",
+        SizeLimit::Object(_) => "raise --git-max-object if the repository is wanted",
+        SizeLimit::Memory(_) => "raise --git-max-memory if the repository is wanted",
+        SizeLimit::Refs(_) | SizeLimit::Objects(_) => "that limit is fixed",
+    }
 }
 
 impl GitLimitArgs {
@@ -51,6 +78,8 @@ impl GitLimitArgs {
             lock_wait: self.git_deadline.saturating_add(LOCK_MARGIN),
             silence: self.git_silence,
             max_bytes: self.git_max_size.bytes(),
+            max_object_bytes: self.git_max_object.bytes(),
+            max_memory_bytes: self.git_max_memory.bytes(),
             ..Limits::default()
         }
     }
@@ -81,11 +110,36 @@ mod tests {
             "--git-deadline=5m",
             "--git-silence=2s",
             "--git-max-size=1MiB",
+            "--git-max-object=2MiB",
+            "--git-max-memory=3MiB",
         ];
         let limits = Alone::parse_from(words).limits.limits();
         assert_eq!(limits.wall_clock, Duration::from_secs(300));
         assert_eq!(limits.silence, Duration::from_secs(2));
         assert_eq!(limits.max_bytes, 1 << 20);
+        assert_eq!(limits.max_object_bytes, 2 << 20);
+        assert_eq!(limits.max_memory_bytes, 3 << 20);
         assert_eq!(limits.lock_wait, Duration::from_secs(600));
+    }
+
+    #[test]
+    fn the_advice_on_a_size_names_a_flag_that_there_is() {
+        let command = <Alone as clap::CommandFactory>::command();
+        let is_flag = |word: &str| {
+            let name = word.strip_prefix("--");
+            name.is_some_and(|name| {
+                command
+                    .get_arguments()
+                    .any(|arg| arg.get_long() == Some(name))
+            })
+        };
+        for limit in [
+            SizeLimit::Bytes(1),
+            SizeLimit::Object(1),
+            SizeLimit::Memory(1),
+        ] {
+            let advice = size_advice(limit);
+            assert!(advice.split(' ').any(is_flag), "{advice}");
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use concurrency::{ConcurrencyArg, ConcurrencyError};
 pub(crate) use context::own_program;
 pub use context::{Context, ForChildren};
 pub use error::{CommandError, Exit, with_causes};
-pub use git_limits::GitLimitArgs;
+pub use git_limits::{GitLimitArgs, size_advice};
 pub(crate) use interrupt::interrupted;
 pub use output::{Output, Style};
 pub(crate) use repo_path::failed as clone_failed;

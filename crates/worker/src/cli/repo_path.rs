@@ -11,7 +11,7 @@ use leasectl_repo::{CloneCache, CloneTarget, Phase, Progress, ProgressSink, Repo
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, Context, Exit, RepoArg, progress, wait, with_causes};
+use super::{CommandError, Context, Exit, RepoArg, progress, size_advice, wait, with_causes};
 
 /// Arguments of `worker repo path`.
 #[derive(Debug, Args)]
@@ -106,6 +106,7 @@ pub(crate) fn failed(error: &RepoError) -> CommandError {
         RepoError::InvalidArgument { .. } | RepoError::AddressRefused { .. } => Exit::Usage,
         RepoError::ToolMissing { .. }
         | RepoError::TooLarge { .. }
+        | RepoError::Unwieldy { .. }
         | RepoError::DiskFull
         | RepoError::Corrupt { .. }
         | RepoError::Busy { .. }
@@ -113,5 +114,9 @@ pub(crate) fn failed(error: &RepoError) -> CommandError {
         | RepoError::Child { .. }
         | _ => Exit::Failed,
     };
-    CommandError::new(exit, with_causes(error))
+    let failed = CommandError::new(exit, with_causes(error));
+    match error {
+        RepoError::TooLarge { limit, .. } => failed.hint(size_advice(*limit)),
+        _ => failed,
+    }
 }

@@ -15,6 +15,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::size_advice;
 use crate::daemon::{JobContext, ProgressReporter, outage};
 
 /// Between two tries to reach the database.
@@ -87,15 +88,19 @@ fn refused(error: &DatabaseError) -> JobError {
     )
 }
 
-/// The same code and text, in the words of jobs.
+/// The same code and text, in the words of jobs, and which flag helps.
 pub(super) fn job_error(error: &RepoError) -> JobError {
     tracing::debug!(error = outage::chain(error), "work on a clone failed");
     let name: StrDeserializer<'_, serde::de::value::Error> = error.code().into_deserializer();
     let code = ErrorCode::deserialize(name).unwrap_or(ErrorCode::RepoUnavailable);
+    let mut text = error.to_string();
+    if let RepoError::TooLarge { limit, .. } = error {
+        text = format!("{text}; {}", size_advice(*limit));
+    }
     if error.retryable() {
-        JobError::retryable(code, error.to_string())
+        JobError::retryable(code, text)
     } else {
-        JobError::permanent(code, error.to_string())
+        JobError::permanent(code, text)
     }
 }
 
