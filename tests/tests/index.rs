@@ -192,8 +192,22 @@ fn text_and_symbols_are_found_where_they_are() {
     let lines = stage.run(&["search", &repo, "area"]).ok().line();
     let first = lines.lines().next();
     assert_eq!(first, Some("src/lib.rs:2:pub fn area() {}"));
+    let around = ["search", &repo, "area", "--context", "2"];
+    assert_eq!(
+        stage.run(&around).ok().line(),
+        "src/lib.rs-1-pub mod shape;\nsrc/lib.rs:2:pub fn area() {}\n--\n\
+         src/shape.rs-1-use std::fmt;\nsrc/shape.rs:2:use crate::area;\n\
+         src/shape.rs-3-\nsrc/shape.rs-4-pub struct Circle {"
+    );
+    let around = stage.json(&["search", &repo, "Circle", "--symbol", "-C", "1"]);
+    let hit = &around["items"][0];
+    assert_eq!(
+        (&hit["before"], &hit["after"]),
+        (&json!([""]), &json!(["    r: u8,"]))
+    );
     for wrong in [
         &["(", "--regex"][..],
+        &["a", "--context", "101"],
         &["a", "--path", "../x"],
         &["a", "--ref", "--x"],
     ] {

@@ -20,7 +20,7 @@ use leasectl_repo::{
     CacheSettings, ChildProgram, CloneCache, CloneTarget, CredentialSource, Limits, NoProgress,
 };
 use leasectl_tests::{Origin, Remote, Stage, worker_program};
-use leasectl_worker::search::{IndexedTree, Searcher};
+use leasectl_worker::search::{IndexedTree, Searcher, Wanted};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -207,7 +207,8 @@ fn without_text(files: &[File]) -> BTreeSet<String> {
 }
 
 fn by_library(searcher: &Searcher, pattern: &Pattern) -> Vec<Line> {
-    let answer = searcher.search(&pattern.query(), None, MOST_LINES).unwrap();
+    let wanted = Wanted::lines(MOST_LINES);
+    let answer = searcher.search(&pattern.query(), None, wanted).unwrap();
     assert!(answer.complete, "{pattern:?}");
     let found = answer.found.into_iter();
     found

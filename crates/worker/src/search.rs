@@ -4,6 +4,7 @@
 //! **Invariant.** Answers come from the ref's own tree: nothing else that the index holds is looked at. The
 //! shard on the disk is a cache: it is checked when it is opened, and one that is lost or rotten is made anew.
 
+mod answer;
 mod shards;
 
 use std::collections::{HashMap, HashSet};
@@ -20,42 +21,14 @@ use leasectl_index::{
 };
 use leasectl_repo::bstr::BString;
 use leasectl_repo::{BlobRead, Content, Handle, ObjectId, RepoError};
-use serde::Serialize;
+
+pub use self::answer::{Answer, Around, Found, Wanted};
 
 /// The most bytes of a line in an answer.
 const LINE_BYTES: usize = 1_000;
 
 /// The most bytes of blobs that a searcher keeps for each of the queries that run at once.
 const KEPT_BYTES: usize = 64 << 20;
-
-/// A line that matches.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Found {
-    /// The ref that was searched.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// The file.
-    pub path: String,
-    /// The line's number, from 1.
-    pub line: u64,
-    /// Where the match begins in the line, in bytes, from 1.
-    pub column: u64,
-    /// The line.
-    pub text: String,
-    /// The file's blob.
-    pub blob: String,
-}
-
-/// What a search found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// The lines, the best first.
-    pub found: Vec<Found>,
-    /// There are no more.
-    pub complete: bool,
-    /// Files of a worktree that may match, and are not what was indexed any more.
-    pub changed: usize,
-}
 
 /// The index cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +164,7 @@ impl IndexedTree {
         content: Content,
         name: &str,
         filter: Option<PathFilter>,
-        limit: usize,
+        wanted: Wanted,
     ) -> Result<Answer, SearchFailure> {
         let client = database.client().await.map_err(IndexError::from)?;
         let mut symbols = index::symbols_named(&client, self.state.root.dir, name).await?;
@@ -201,9 +174,9 @@ impl IndexedTree {
                 .as_ref()
                 .is_none_or(|filter| filter.accepts(&one.path))
         });
-        let complete = symbols.len() <= limit;
-        symbols.truncate(limit);
-        let showing = move || self.show(&content, symbols);
+        let complete = symbols.len() <= wanted.lines;
+        symbols.truncate(wanted.lines);
+        let showing = move || self.show(&content, symbols, wanted.context);
         let shown = tokio::task::spawn_blocking(showing).await;
         let (found, changed) = shown.map_err(|_panicked| SearchFailure::Ended)??;
         Ok(Answer {
@@ -217,6 +190,7 @@ impl IndexedTree {
         &self,
         content: &Content,
         symbols: Vec<FileSymbol>,
+        context: usize,
     ) -> Result<(Vec<Found>, usize), SearchFailure> {
         let handle = content.handle();
         let by_path: HashMap<&str, &IndexedFile> = self
@@ -244,15 +218,21 @@ impl IndexedTree {
                 continue;
             }
             let place = symbol.line_start.saturating_sub(1) as usize;
-            let line = bytes.split(|byte| *byte == b'\n').nth(place);
-            let text = readable(line.unwrap_or_default(), LINE_BYTES);
+            let (text, around) = excerpt(&bytes, place, context);
             let column = text.find(&symbol.name).unwrap_or_default() as u64 + 1;
-            found.push(self.found(file, u64::from(symbol.line_start), column, text));
+            let line = u64::from(symbol.line_start);
+            found.push(self.found(file, (line, column), text, around));
         }
         Ok((found, changed.len()))
     }
 
-    fn found(&self, file: &IndexedFile, line: u64, column: u64, text: String) -> Found {
+    fn found(
+        &self,
+        file: &IndexedFile,
+        (line, column): (u64, u64),
+        text: String,
+        around: Option<Around>,
+    ) -> Found {
         Found {
             reference: self.name.clone(),
             path: file.path.clone(),
@@ -260,6 +240,7 @@ impl IndexedTree {
             column,
             text,
             blob: file.oid.to_string(),
+            around,
         }
     }
 }
@@ -285,7 +266,7 @@ impl Searcher {
         &self,
         query: &Query,
         filter: Option<&PathFilter>,
-        limit: usize,
+        wanted: Wanted,
     ) -> Result<Answer, SearchFailure> {
         let handle = self.handle();
         let files = self.tree.files.iter().zip(&self.places);
@@ -296,8 +277,9 @@ impl Searcher {
             })
             .collect();
         let limits = SearchLimits {
-            hits: limit,
+            hits: wanted.lines,
             line_bytes: LINE_BYTES,
+            context_lines: wanted.context,
             ..SearchLimits::default()
         };
         let mut changed = 0;
@@ -318,7 +300,10 @@ impl Searcher {
         self.keep(handle);
         let found = hits.into_iter().filter_map(|hit| {
             let file = self.tree.files.get(hit.file as usize)?;
-            Some(self.tree.found(file, hit.line, hit.column, hit.text.text))
+            let (before, after) = (hit.before, hit.after);
+            let around = (wanted.context > 0).then_some(Around { before, after });
+            let place = (hit.line, hit.column);
+            Some(self.tree.found(file, place, hit.text.text, around))
         });
         Ok(Answer {
             found: found.collect(),
@@ -326,6 +311,18 @@ impl Searcher {
             changed,
         })
     }
+}
+
+/// One line of a text, counted from 0, and those around it if any are wanted.
+fn excerpt(bytes: &[u8], place: usize, context: usize) -> (String, Option<Around>) {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let first = place.saturating_sub(context);
+    let lines = bytes.split(|byte| *byte == b'\n').skip(first);
+    let mut lines = lines.map(|line| readable(line, LINE_BYTES));
+    let before: Vec<String> = lines.by_ref().take(place - first).collect();
+    let text = lines.next().unwrap_or_default();
+    let after = lines.take(context).collect();
+    (text, (context > 0).then_some(Around { before, after }))
 }
 
 /// Under which names a ref may have been published: a branch, then a tag, then as it was given.
@@ -365,6 +362,22 @@ fn failure(error: SearchError<RepoError>) -> SearchFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_those_around_it_that_there_are() {
+        let text = b"one\ntwo\nthree\nfour\n";
+        let around = |before: &[&str], after: &[&str]| {
+            let owned = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+            let (before, after) = (owned(before), owned(after));
+            Some(Around { before, after })
+        };
+        assert_eq!(excerpt(text, 1, 0), ("two".to_owned(), None));
+        let two = around(&["one"], &["three", "four"]);
+        assert_eq!(excerpt(text, 1, 2), ("two".to_owned(), two));
+        let four = around(&["three"], &[]);
+        assert_eq!(excerpt(text, 3, 1), ("four".to_owned(), four));
+        assert_eq!(excerpt(text, 9, 0), (String::new(), None));
+    }
 
     #[test]
     fn a_ref_is_looked_for_as_a_branch_then_as_a_tag_and_a_commit_by_its_id() {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::index::indexed_worktree;
 use super::indexed::{TreeClone, indexed_tree, search_failed};
 use super::{CommandError, Context, Exit, RepoArg, clone_failed, with_causes};
-use crate::search::{Answer, IndexedTree, SearchFailure};
+use crate::search::{Answer, Found, IndexedTree, SearchFailure, Wanted};
 
 /// Arguments of `worker search`.
 #[derive(Debug, Args)]
@@ -38,6 +38,10 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
+    /// Show that many lines before and after each, at most 100
+    #[arg(long, short = 'C', value_name = "N", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u8).range(..=100))]
+    context: u8,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -108,14 +112,17 @@ impl Asked<'_> {
         content: Content,
     ) -> Result<Answer, SearchFailure> {
         let filter = self.filter.clone();
-        let limit = usize::from(self.args.limit);
+        let wanted = Wanted {
+            lines: usize::from(self.args.limit),
+            context: usize::from(self.args.context),
+        };
         if self.args.symbol {
             let name = &self.args.query;
-            return tree.symbols(database, content, name, filter, limit).await;
+            return tree.symbols(database, content, name, filter, wanted).await;
         }
         let query = self.query.clone();
         let searcher = tree.open(database, content).await?;
-        let searching = move || searcher.search(&query, filter.as_ref(), limit);
+        let searching = move || searcher.search(&query, filter.as_ref(), wanted);
         let searched = tokio::task::spawn_blocking(searching).await;
         searched.map_err(|_panicked| SearchFailure::Ended)?
     }
@@ -132,6 +139,26 @@ async fn content_of_worktree(
     opened.map_err(|error| clone_failed(&error))
 }
 
+/// As grep does: a colon marks the line that matches, a dash those around it.
+fn show_hit(context: &Context, hit: &Found, is_first: bool) -> Result<(), CommandError> {
+    let Found { path, line, .. } = hit;
+    let output = context.output();
+    let around = hit.around.as_ref();
+    if around.is_some() && !is_first {
+        output.line("--")?;
+    }
+    let before = around.map_or(&[][..], |around| &around.before);
+    for (text, line) in before.iter().zip(line - before.len() as u64..) {
+        output.line(format!("{path}-{line}-{text}"))?;
+    }
+    output.line(format!("{path}:{line}:{}", hit.text))?;
+    let after = around.map_or(&[][..], |around| &around.after);
+    for (text, line) in after.iter().zip(line + 1..) {
+        output.line(format!("{path}-{line}-{text}"))?;
+    }
+    Ok(())
+}
+
 fn show(context: &Context, answer: &Answer, json: bool) -> Result<(), CommandError> {
     let changed = answer.changed;
     if json {
@@ -141,9 +168,8 @@ fn show(context: &Context, answer: &Answer, json: bool) -> Result<(), CommandErr
         });
         return context.output().json(&shown);
     }
-    for hit in &answer.found {
-        let line = format!("{}:{}:{}", hit.path, hit.line, hit.text);
-        context.output().line(line)?;
+    for (number, hit) in answer.found.iter().enumerate() {
+        show_hit(context, hit, number == 0)?;
     }
     if !answer.complete {
         context.note("there are more; --limit shows them");

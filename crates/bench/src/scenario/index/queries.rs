@@ -7,7 +7,7 @@ use leasectl_core::repository::{RepoRef, find};
 use leasectl_index::{Case, Query};
 use leasectl_remote::{Locality, RemoteUrl};
 use leasectl_repo::{CloneTarget, Content, NoProgress};
-use leasectl_worker::search::IndexedTree;
+use leasectl_worker::search::{IndexedTree, Wanted};
 use tokio_util::sync::CancellationToken;
 
 use super::corpus::{Commits, Remote, SourceFile};
@@ -43,19 +43,20 @@ pub(super) async fn run(
     let queries = queries(files)?;
     for _ in 0..options.rounds.rounds {
         let disk = tempfile::tempdir()?;
-        let content = content(&remote, disk.path(), repo.as_uuid()).await?;
+        let content = content(&remote.url(), disk.path(), repo.as_uuid()).await?;
         round(&world, repo, &content, &queries, &mut report).await?;
     }
     world.close().await?;
     Ok(report.print()?)
 }
 
-async fn content(
-    remote: &Remote,
+/// What a clone on that disk holds, which is made if it is not there.
+pub(super) async fn content(
+    remote: &str,
     disk: &std::path::Path,
     id: uuid::Uuid,
 ) -> Result<Content, BenchError> {
-    let url = RemoteUrl::parse(&remote.path().display().to_string(), Locality::AllowLocal);
+    let url = RemoteUrl::parse(remote, Locality::AllowLocal);
     let url = url.map_err(|error| BenchError::Unexpected(error.to_string()))?;
     let cache = clone_cache(disk)?;
     let (target, cancel) = (CloneTarget { id, url }, CancellationToken::new());
@@ -107,7 +108,7 @@ fn answer(
 ) -> Result<Vec<f64>, leasectl_worker::search::SearchFailure> {
     let timed = queries.iter().map(|query| {
         let started = Instant::now();
-        std::hint::black_box(searcher.search(query, None, HITS)?);
+        std::hint::black_box(searcher.search(query, None, Wanted::lines(HITS))?);
         Ok(started.elapsed().as_secs_f64() * 1_000.0)
     });
     timed.collect()
