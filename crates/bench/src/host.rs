@@ -1,6 +1,11 @@
 //! What the machine did besides: processor time that its host gave to somebody else, and what the
 //! processes of a server used.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use procfs::process::all_processes;
 use procfs::{CpuTime, CurrentSI, KernelStats, ProcError};
 
@@ -61,6 +66,56 @@ pub(crate) fn cpu_ms_of_family(parent: u32) -> Result<f64, ProcError> {
         }
     }
     Ok(f64_of(nanos / 1_000) / 1_000.0)
+}
+
+/// Between two looks at child processes.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How much memory the child processes of a process take, looked at again and again until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ChildWatch {
+    most_bytes: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl ChildWatch {
+    /// From now on.
+    pub(crate) fn start(parent: u32) -> Self {
+        let watch = Self {
+            most_bytes: Arc::default(),
+            stop: Arc::default(),
+        };
+        let (most, stop) = (Arc::clone(&watch.most_bytes), Arc::clone(&watch.stop));
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                most.fetch_max(peak_of_children(parent), Ordering::Relaxed);
+                thread::sleep(LOOK);
+            }
+        });
+        watch
+    }
+
+    /// The most that one of them had at once, in bytes: the kernel keeps count between two looks.
+    pub(crate) fn most_bytes(&self) -> f64 {
+        let kib = self.most_bytes.load(Ordering::Relaxed) / 1024;
+        f64_of(kib) * 1024.0
+    }
+}
+
+impl Drop for ChildWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn peak_of_children(parent: u32) -> u64 {
+    let processes = all_processes().into_iter().flatten().flatten();
+    let children = processes.filter(|process| {
+        let stat = process.stat().map(|stat| u32::try_from(stat.ppid));
+        matches!(stat, Ok(Ok(ppid)) if ppid == parent)
+    });
+    let peaks = children.filter_map(|child| child.status().ok()?.vmhwm);
+    peaks.max().unwrap_or_default() * 1024
 }
 
 fn f64_of(count: u64) -> f64 {

@@ -1,5 +1,6 @@
 //! A database, a worker process and its disk.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use leasectl_core::ids::{JobId, RepoId};
@@ -70,6 +71,16 @@ impl World {
     /// Ends the worker.
     pub(super) async fn close(self) -> Result<(), BenchError> {
         self.worker.end().await
+    }
+
+    /// The worker's disk.
+    pub(super) fn disk(&self) -> &Path {
+        self.disk.path()
+    }
+
+    /// The worker's process.
+    pub(super) fn worker_pid(&self) -> u32 {
+        self.worker.pid()
     }
 
     /// The most memory that the worker had at once, in bytes.
@@ -148,7 +159,8 @@ impl World {
         first.ok_or_else(|| BenchError::Unexpected("no job was accepted".to_owned()))
     }
 
-    async fn run_newest_index(&self, repo: RepoId) -> Result<Done, BenchError> {
+    /// The job that indexes what the last fetch brought; it is enqueued if the fetch saw no need.
+    pub(super) async fn run_newest_index(&self, repo: RepoId) -> Result<Done, BenchError> {
         let newest = "select i.id from leasectl.job_status i \
                        where i.repo_id = $1 and i.kind = 'index' and i.created_at > \
                              (select max(f.created_at) from leasectl.job_status f \
