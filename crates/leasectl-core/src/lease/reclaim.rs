@@ -135,3 +135,20 @@ pub async fn bury(client: &Client) -> Result<Vec<Buried>, DatabaseError> {
     }
     Ok(buried)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_reads_the_same_in_metrics_and_logs() {
+        for (reason, name) in [
+            (ReclaimReason::Stale, "stale"),
+            (ReclaimReason::Expired, "expired"),
+            (ReclaimReason::Dead, "dead"),
+        ] {
+            assert_eq!(reason.as_str(), name);
+            assert_eq!(reason.to_string(), name);
+        }
+    }
+}

@@ -106,6 +106,22 @@ mod tests {
         let settings = LeaseSettings::default();
         assert!(settings.trust_window() < settings.stale_after());
         assert_eq!(settings.trust_window(), SECOND * 28);
+        let short = LeaseSettings::new(SECOND, SECOND * 3, SECOND * 9).unwrap();
+        assert_eq!(short.trust_window(), Duration::from_millis(2_700));
+    }
+
+    #[test]
+    fn settings_are_what_they_were_made_of() {
+        let settings = LeaseSettings::new(SECOND, SECOND * 4, SECOND * 9).unwrap();
+        assert_eq!(settings.heartbeat_interval(), SECOND);
+        assert_eq!(settings.stale_after(), SECOND * 4);
+        assert_eq!(settings.ttl(), SECOND * 9);
+    }
+
+    #[test]
+    fn the_shortest_beat_and_the_longest_lease_are_allowed() {
+        let (beat, month) = (Duration::from_millis(10), SECOND * 86_400 * 30);
+        assert!(LeaseSettings::new(beat, beat * 3, month).is_ok());
     }
 
     #[test]

@@ -195,13 +195,16 @@ fn backoff_seconds(attempt: i16) -> f64 {
 /// in a handler's progress must not stop the heartbeat of every lease.
 pub(super) fn without_nul(value: Value) -> Value {
     match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "")),
+        Value::String(mut text) => {
+            text.retain(|c| c != '\0');
+            Value::String(text)
+        }
         Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),
         Value::Object(fields) => fields
             .into_iter()
             .map(|(k, v)| (k.replace('\0', ""), without_nul(v)))
             .collect(),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }
 

@@ -33,6 +33,7 @@ pub enum PoolerSign {
 }
 
 /// A setting and the backend that answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Seen {
     marker: String,
     pid: String,
@@ -71,18 +72,40 @@ async fn rounds(
             .batch_execute("commit")
             .await
             .map_err(DatabaseError::from)?;
-        if again.marker == theirs.marker || again.pid == theirs.pid {
-            return Err(PoolerSign::SharedSession.into());
-        }
-        if again.pid != ours.pid
-            || again.marker != ours.marker
-            || occupied.pid != theirs.pid
-            || occupied.marker != theirs.marker
-        {
-            return Err(PoolerSign::MovedSession.into());
+        let round = Round {
+            ours,
+            theirs,
+            occupied,
+            again,
+        };
+        if let Some(sign) = round.sign() {
+            return Err(sign.into());
         }
     }
     Ok(())
+}
+
+/// What two connections said when they were marked, and when the other one's session was occupied.
+struct Round {
+    ours: Seen,
+    theirs: Seen,
+    /// Theirs, within a transaction.
+    occupied: Seen,
+    /// Ours, meanwhile.
+    again: Seen,
+}
+
+impl Round {
+    /// By what a pooler showed itself, if one did.
+    fn sign(&self) -> Option<PoolerSign> {
+        if self.again.marker == self.theirs.marker || self.again.pid == self.theirs.pid {
+            Some(PoolerSign::SharedSession)
+        } else if self.again != self.ours || self.occupied != self.theirs {
+            Some(PoolerSign::MovedSession)
+        } else {
+            None
+        }
+    }
 }
 
 /// Gives the session a setting of its own.
@@ -116,4 +139,60 @@ async fn ask(client: &tokio_postgres::Client, sql: &str) -> Result<Seen, Livenes
         marker: column(0).to_owned(),
         pid: column(1).to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(marker: &str, pid: &str) -> Seen {
+        Seen {
+            marker: marker.to_owned(),
+            pid: pid.to_owned(),
+        }
+    }
+
+    /// Two connections that each keep a session of their own.
+    fn direct() -> Round {
+        Round {
+            ours: seen("a", "1"),
+            theirs: seen("b", "2"),
+            occupied: seen("b", "2"),
+            again: seen("a", "1"),
+        }
+    }
+
+    #[test]
+    fn connections_that_keep_their_sessions_show_no_pooler() {
+        assert_eq!(direct().sign(), None);
+    }
+
+    #[test]
+    fn a_setting_or_a_backend_that_two_connections_share_shows_a_pooler() {
+        for again in [seen("b", "1"), seen("a", "2"), seen("b", "2")] {
+            let round = Round {
+                again: again.clone(),
+                ..direct()
+            };
+            assert_eq!(round.sign(), Some(PoolerSign::SharedSession), "{again:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_lost_its_setting_or_its_backend_shows_a_pooler() {
+        for moved in [seen("", "1"), seen("a", "3")] {
+            let round = Round {
+                again: moved.clone(),
+                ..direct()
+            };
+            assert_eq!(round.sign(), Some(PoolerSign::MovedSession), "{moved:?}");
+        }
+        for moved in [seen("", "2"), seen("b", "3")] {
+            let round = Round {
+                occupied: moved.clone(),
+                ..direct()
+            };
+            assert_eq!(round.sign(), Some(PoolerSign::MovedSession), "{moved:?}");
+        }
+    }
 }

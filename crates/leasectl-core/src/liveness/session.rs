@@ -271,11 +271,11 @@ impl LivenessSession {
     pub async fn ended(&mut self) -> SessionEnd {
         while let Some(message) = self.connection.messages.recv().await {
             if let AsyncMessage::Notice(notice) = message {
-                self.is_end_announced |= is_shutdown_code(notice.code());
+                self.note_end(Some(notice.code()));
             }
         }
         if let Ok(error) = (&mut self.connection.broken).await {
-            self.is_end_announced |= error.code().is_some_and(is_shutdown_code);
+            self.note_end(error.code());
         }
         self.end()
     }
@@ -325,9 +325,15 @@ impl LivenessSession {
     /// Remembers an announcement of the end that came as the answer to a statement.
     fn noted<T>(&mut self, answer: Result<T, DatabaseError>) -> Result<T, LivenessError> {
         answer.map_err(|error| {
-            self.is_end_announced |= error.code().is_some_and(is_shutdown_code);
+            self.note_end(error.code());
             error.into()
         })
+    }
+
+    fn note_end(&mut self, code: Option<&SqlState>) {
+        if code.is_some_and(is_shutdown_code) {
+            self.is_end_announced = true;
+        }
     }
 }
 
@@ -348,4 +354,20 @@ async fn one(
     rows.into_iter()
         .next()
         .ok_or_else(|| DatabaseError::UnknownValue("no row".to_owned()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_goes_down_or_comes_up_announces_it() {
+        for code in ["57P01", "57P02", "57P03"] {
+            assert!(is_shutdown_code(&SqlState::from_code(code)), "{code}");
+        }
+        // A database that was dropped, a cancelled statement, and one that may not be run.
+        for code in ["57P04", "57014", "42501"] {
+            assert!(!is_shutdown_code(&SqlState::from_code(code)), "{code}");
+        }
+    }
 }

@@ -364,6 +364,19 @@ mod tests {
     }
 
     #[test]
+    fn looks_come_an_interval_apart_unless_a_grace_that_still_runs_ends_before() {
+        let start = BootInstant::now();
+        let mut sightings = watch(start);
+        let gone = without(&[worker(1)]);
+        // The grace ends at 401 ms; an answer comes late, and one when it has just ended.
+        for (sent, answered, next) in [(100, 101, 201), (300, 350, 401), (400, 401, 501)] {
+            let seen = sightings.saw(start + ms(sent), start + ms(answered), &gone);
+            assert_eq!(seen, []);
+            assert_eq!(sightings.next_look(), start + ms(next), "{answered} ms");
+        }
+    }
+
+    #[test]
     fn the_dead_of_before_do_not_keep_a_new_detector_from_looking() {
         let start = BootInstant::now();
         let mut sightings = watch(start);

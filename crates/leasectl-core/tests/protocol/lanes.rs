@@ -292,3 +292,19 @@ async fn a_batch_of_one_lane_keeps_its_order() {
         fixture.settle(lease.complete(done())).await;
     }
 }
+
+#[tokio::test]
+async fn a_sweep_that_finds_little_sends_each_of_its_statements_once() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    // A connection over which nothing else was sent.
+    let client = fixture.client().await;
+    fixture.enqueue(repo, &FETCH, "1").await;
+    fixture.enqueue(repo, &FETCH, "2").await;
+    let swept = lease::sweep(&client).await.unwrap();
+    assert_eq!(swept, lease::Swept::default(), "the lane is held");
+    let sent = "select array_agg(generic_plans + custom_plans) from pg_prepared_statements";
+    let sent: Vec<i64> = client.query_one(sent, &[]).await.unwrap().get(0);
+    assert!(sent.len() >= 3, "{sent:?}");
+    assert!(sent.iter().all(|times| *times <= 1), "{sent:?}");
+}
