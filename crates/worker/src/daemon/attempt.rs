@@ -115,3 +115,21 @@ fn log(job: &RunningJob, verdict: &Verdict) {
         Verdict::Abandon => tracing::warn!(job = %id, %token, kind, stop, "lease abandoned"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        let text = String::from("its own");
+        assert_eq!(panic_message(&text), "its own");
+        assert_eq!(panic_message(&"a literal"), "a literal");
+        assert_eq!(panic_message(&7), "no message");
+    }
+
+    #[test]
+    fn a_panic_that_says_much_is_cut() {
+        assert_eq!(panic_message(&"x".repeat(600)).len(), 500);
+    }
+}

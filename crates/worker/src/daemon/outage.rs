@@ -126,6 +126,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
 
     #[test]
     fn the_board_is_clear_again_when_every_loop_is_back_or_gone() {
@@ -140,6 +143,82 @@ mod tests {
         one.over();
         drop(two);
         assert_eq!(board.loops_cut_off.load(Ordering::Acquire), 0);
+    }
+
+    /// The levels of the log records of somebody's work.
+    #[derive(Default)]
+    struct Levels(Mutex<Vec<Level>>);
+
+    impl Subscriber for Levels {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::INFO
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn told(work: impl FnOnce()) -> Vec<Level> {
+        let levels = Arc::new(Levels::default());
+        tracing::subscriber::with_default(Arc::clone(&levels), work);
+        std::mem::take(&mut *levels.0.lock().unwrap())
+    }
+
+    #[test]
+    fn one_record_tells_that_the_database_is_away_and_one_that_it_is_back() {
+        let board = OutageBoard::default();
+        let mut one = board.watch("one", Duration::from_secs(1));
+        let mut two = board.watch("two", Duration::from_secs(1));
+        let away = told(|| {
+            one.failed(&DatabaseError::ConnectTimeout);
+            two.failed(&DatabaseError::ConnectTimeout);
+            one.failed(&DatabaseError::ConnectTimeout);
+        });
+        assert_eq!(away, [Level::WARN]);
+        assert!(told(|| one.over()).is_empty());
+        assert_eq!(told(|| two.over()), [Level::INFO]);
+        assert!(told(|| two.over()).is_empty());
+    }
+
+    #[test]
+    fn a_statement_that_is_refused_is_an_error_whether_or_not_the_database_is_away() {
+        let refusal = DatabaseError::UnknownValue("no".to_owned());
+        let board = OutageBoard::default();
+        let mut one = board.watch("one", Duration::from_secs(1));
+        let mut two = board.watch("two", Duration::from_secs(1));
+        let refused = told(|| {
+            one.failed(&refusal);
+            one.failed(&refusal);
+        });
+        assert_eq!(refused, [Level::ERROR]);
+        let refused = told(|| {
+            two.failed(&refusal);
+        });
+        assert_eq!(refused, [Level::ERROR]);
+    }
+
+    #[test]
+    fn a_loop_pauses_for_its_interval_or_for_as_long_as_its_failures_say() {
+        let board = OutageBoard::default();
+        let (second, ms) = (Duration::from_secs(1), Duration::from_millis);
+        let mut outage = board.watch("one", second);
+        let pause = outage.pause(Ok(()), 10 * second);
+        assert!((9 * second..=11 * second).contains(&pause), "{pause:?}");
+        let pause = outage.pause(Err(DatabaseError::ConnectTimeout), 10 * second);
+        assert!((ms(25)..=ms(50)).contains(&pause), "{pause:?}");
     }
 
     #[test]

@@ -199,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn a_death_that_is_heard_of_while_a_reclaim_takes_all_room_is_not_forgotten() {
+        let now = Instant::now();
+        let mut pacing = idle(now);
+        pacing.reclaiming(&[(Lane::Fetch, 1)]);
+        pacing.somebody_died(Lane::Fetch);
+        pacing.reclaimed(Lane::Fetch, true);
+        assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
+    }
+
+    #[test]
     fn a_full_claim_is_followed_by_another_as_soon_as_there_is_room() {
         let now = Instant::now();
         let mut pacing = idle(now);

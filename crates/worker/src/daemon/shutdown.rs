@@ -98,12 +98,16 @@ mod tests {
     #[test]
     fn the_first_request_drains_and_the_second_ends() {
         let shutdown = Shutdown::new();
+        assert!(!shutdown.is_requested());
         assert!(shutdown.requested().now_or_never().is_none());
         shutdown.clone().request();
+        assert!(shutdown.is_requested());
         assert!(shutdown.requested().now_or_never().is_some());
         assert!(shutdown.requested_at_once().now_or_never().is_none());
         shutdown.request();
         shutdown.request();
+        assert!(shutdown.is_requested());
+        assert!(shutdown.requested().now_or_never().is_some());
         assert!(shutdown.requested_at_once().now_or_never().is_some());
     }
 }

@@ -80,6 +80,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
 
     fn slots() -> Arc<Slots> {
         let concurrency = Concurrency::none()
@@ -102,14 +103,27 @@ mod tests {
 
     #[test]
     fn a_lane_without_a_handler_has_no_slots() {
-        assert_eq!(slots().free(Lane::Stack), 0);
-        assert_eq!(slots().free(Lane::Index), 0);
+        let slots = slots();
+        assert_eq!(
+            (slots.capacity(Lane::Stack), slots.free(Lane::Stack)),
+            (0, 0)
+        );
+        assert_eq!(
+            (slots.capacity(Lane::Index), slots.free(Lane::Index)),
+            (0, 0)
+        );
+        assert_eq!(
+            (slots.capacity(Lane::Fetch), slots.free(Lane::Fetch)),
+            (2, 2)
+        );
     }
 
     #[tokio::test]
     async fn giving_a_slot_back_before_anybody_waits_is_remembered() {
         let slots = slots();
+        assert!(slots.freed().now_or_never().is_none());
         drop(slots.take(Lane::Fetch));
         slots.freed().await;
+        assert!(slots.freed().now_or_never().is_none());
     }
 }

@@ -207,6 +207,39 @@ mod tests {
     }
 
     #[test]
+    fn a_handler_has_its_whole_grace_while_its_lease_is_held_and_half_the_margin_when_it_may_be_gone()
+     {
+        let rules = rules();
+        for reason in [
+            StopReason::CancelRequested,
+            StopReason::KeptThread,
+            StopReason::Drain,
+            StopReason::NoProgress,
+        ] {
+            assert_eq!(rules.grace(reason), 5 * SECOND, "{reason:?}");
+        }
+        for reason in [
+            StopReason::LeaseLost,
+            StopReason::TrustEnded,
+            StopReason::StoodStill,
+            StopReason::LivenessLost,
+        ] {
+            assert_eq!(rules.grace(reason), SECOND, "{reason:?}");
+        }
+        assert_eq!(rules.window(), 28 * SECOND);
+        assert_eq!(rules.check_every(), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_beat_that_was_sent_at_a_moment_is_not_older_than_it() {
+        let start = BootInstant::now();
+        let trust = Trust::from_claim(start + SECOND);
+        assert!(!trust.is_older_than(start));
+        assert!(!trust.is_older_than(start + SECOND));
+        assert!(trust.is_older_than(start + 2 * SECOND));
+    }
+
+    #[test]
     fn the_windows_are_looked_at_several_times_within_the_margin() {
         for stale_ms in [300, 900, 3_000, 30_000, 600_000] {
             let stale_after = Duration::from_millis(stale_ms);

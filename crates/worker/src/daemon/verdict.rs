@@ -177,6 +177,32 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_beaten_for_until_it_may_be_somebody_elses() {
+        for stop in [
+            StopReason::LeaseLost,
+            StopReason::TrustEnded,
+            StopReason::StoodStill,
+            StopReason::LivenessLost,
+        ] {
+            assert!(stop.ends_trust(), "{stop:?}");
+        }
+        for stop in [
+            StopReason::CancelRequested,
+            StopReason::NoProgress,
+            StopReason::KeptThread,
+            StopReason::Drain,
+        ] {
+            assert!(!stop.ends_trust(), "{stop:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_record_says_why_a_handler_was_stopped() {
+        assert_eq!(StopReason::Drain.as_str(), "the worker is ending");
+        assert_eq!(StopReason::LeaseLost.as_str(), "lease lost");
+    }
+
+    #[test]
     fn an_outage_spends_no_attempt() {
         for stop in [StopReason::TrustEnded, StopReason::LivenessLost] {
             assert_eq!(verdict(failed(), Some(stop)), Verdict::Release);

@@ -203,6 +203,7 @@ fn handlers_are(shared: &Shared, condition: Condition) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -224,6 +225,30 @@ mod tests {
         assert_eq!(vigil.judge(5 * SECOND), Condition::Blocked);
         assert_eq!(vigil.judge(29 * SECOND), Condition::Blocked);
         assert_eq!(vigil.judge(30 * SECOND), Condition::GivenUp);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_threads_is_told_when_they_run_and_when_they_are_given_up() {
+        let vigil = Vigil::new(5 * SECOND, 30 * SECOND);
+        assert!(vigil.is_well());
+        vigil.well().await;
+        assert!(vigil.given_up().now_or_never().is_none());
+        vigil.condition.send_replace(Condition::Blocked);
+        assert!(!vigil.is_well());
+        assert!(vigil.well().now_or_never().is_none());
+        assert!(vigil.given_up().now_or_never().is_none());
+        vigil.condition.send_replace(Condition::GivenUp);
+        assert!(!vigil.is_well());
+        vigil.given_up().await;
+    }
+
+    #[test]
+    fn signs_of_life_come_ten_times_before_their_want_counts() {
+        let every = |blocked_after| Vigil::new(blocked_after, 30 * SECOND).every();
+        assert_eq!(every(5 * SECOND), SECOND / 2);
+        assert_eq!(every(SECOND), SECOND / 10);
+        assert_eq!(every(60 * SECOND), SECOND / 2);
+        assert_eq!(every(SECOND / 1_000), SECOND / 200);
     }
 
     #[test]

@@ -212,6 +212,50 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_new_once() {
+        let board = LivenessBoard::new(Some(DeathGrace::default()));
+        assert!(board.hindered(Obstacle::Other, "refused"));
+        assert!(!board.hindered(Obstacle::Other, "refused"));
+        assert_eq!(board.lock_claim(), LockClaim::None("refused"));
+        assert!(board.hindered(Obstacle::NoAnswer, "out of reach"));
+    }
+
+    #[test]
+    fn older_workers_count_only_while_the_own_lock_is_held() {
+        let board = LivenessBoard::new(Some(DeathGrace::default()));
+        board.saw_older(7);
+        assert_eq!(board.older(), 0);
+        board.change(|_| Phase::Held);
+        assert_eq!(board.older(), 7);
+    }
+
+    #[test]
+    fn a_lock_that_is_lost_on_another_server_stops_nobody() {
+        let board = LivenessBoard::new(Some(DeathGrace::default()));
+        board.change(|_| Phase::Held);
+        let noticed = BootInstant::now();
+        board.lost(&Loss {
+            noticed,
+            is_announced: false,
+            silent_since: None,
+        });
+        assert!(!board.expire(noticed));
+        board.answered(false);
+        assert!(!board.expire(noticed + std::time::Duration::from_secs(1)));
+        assert_eq!(board.phase(), Phase::ServerDown);
+    }
+
+    #[test]
+    fn the_row_is_written_again_when_the_phase_is_another_one() {
+        let board = LivenessBoard::new(Some(DeathGrace::default()));
+        assert!(board.row_is_old().now_or_never().is_none());
+        board.change(|_| Phase::Held);
+        assert!(board.row_is_old().now_or_never().is_some());
+        board.change(|_| Phase::Held);
+        assert!(board.row_is_old().now_or_never().is_none());
+    }
+
+    #[test]
     fn a_row_written_before_the_lock_was_held_changes_nothing() {
         let board = LivenessBoard::new(Some(DeathGrace::default()));
         board.change(|_| Phase::Held);

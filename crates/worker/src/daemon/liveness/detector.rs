@@ -222,6 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn the_more_workers_are_older_the_fewer_pings_try_and_an_idle_one_pings_less_often() {
+        let pace = |older, busy| {
+            let pace = pace(older, busy);
+            (
+                pace.ping.as_millis(),
+                pace.pings_per_try,
+                pace.look_around.as_secs(),
+            )
+        };
+        assert_eq!(pace(4, true), (250, 1, 1));
+        assert_eq!(pace(5, true), (1_000, 2, 10));
+        assert_eq!(pace(29, true), (1_000, 6, 10));
+        assert_eq!(pace(500, true), (1_000, 10, 10));
+        assert_eq!(pace(5, false), (3_000, 1, 10));
+        assert_eq!(pace(29, false), (3_000, 2, 10));
+        assert_eq!(pace(500, false), (3_000, 3, 10));
+    }
+
+    #[test]
     fn who_holds_a_lease_pings_within_a_third_of_the_silence() {
         for older in [0, 4, 5, 9, 99, usize::MAX] {
             assert!(pace(older, true).ping <= super::super::phase::SILENCE / 3);

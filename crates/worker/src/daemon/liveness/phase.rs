@@ -199,6 +199,64 @@ mod tests {
     }
 
     #[test]
+    fn who_may_claim_and_whose_row_may_claim_the_lock() {
+        let lost = Phase::Held.lost(&loss(BootInstant::now(), false), grace());
+        for (phase, may_claim, claims_lock) in [
+            (Phase::Starting, false, false),
+            (Phase::Held, true, true),
+            (lost, false, true),
+            (Phase::ServerDown, true, true),
+            (Phase::Stopped, false, false),
+            (Phase::Heartbeat, true, false),
+        ] {
+            assert_eq!(phase.may_claim(), may_claim, "{phase:?}");
+            assert_eq!(phase.claims_lock(), claims_lock, "{phase:?}");
+            assert_eq!(phase.deadline().is_some(), phase == lost, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_lock_that_was_held_can_be_lost() {
+        let lost = loss(BootInstant::now(), false);
+        for phase in [
+            Phase::Starting,
+            Phase::ServerDown,
+            Phase::Stopped,
+            Phase::Heartbeat,
+        ] {
+            assert_eq!(phase.lost(&lost, grace()), phase);
+        }
+        let later = loss(BootInstant::now() + ms(50), false);
+        let lost = Phase::Held.lost(&lost, grace());
+        assert_eq!(lost.lost(&later, grace()), lost, "the deadline stands");
+    }
+
+    #[test]
+    fn a_server_that_says_it_goes_down_stops_nobody_who_lost_the_lock_to_it() {
+        let lost = Phase::Held.lost(&loss(BootInstant::now(), false), grace());
+        assert_eq!(lost.hindered(Obstacle::GoingDown), Phase::ServerDown);
+        assert_eq!(lost.hindered(Obstacle::NoAnswer), lost);
+        assert_eq!(Phase::Held.hindered(Obstacle::GoingDown), Phase::Held);
+    }
+
+    #[test]
+    fn a_row_without_the_lock_frees_a_worker_whose_server_is_down() {
+        assert_eq!(Phase::ServerDown.unwatched(), Phase::Heartbeat);
+        assert_eq!(Phase::Starting.unwatched(), Phase::Starting);
+    }
+
+    #[test]
+    fn a_silent_session_is_given_up_early_enough_to_hold_the_lock_again() {
+        let heard = BootInstant::now();
+        let patience = |grace_ms| {
+            let grace = DeathGrace::new(ms(grace_ms)).unwrap();
+            patience_ends(heard, grace).since(heard)
+        };
+        assert_eq!(patience(300), ms(2_820));
+        assert_eq!(patience(10_000), ms(1_500));
+    }
+
+    #[test]
     fn a_lost_lock_stops_the_handlers_at_the_deadline_and_not_before() {
         let now = BootInstant::now();
         let lost = Phase::Held.lost(&loss(now, false), grace());
