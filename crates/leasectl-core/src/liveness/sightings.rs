@@ -253,6 +253,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_that_is_just_short_enough_interrupts_no_watch() {
+        let start = BootInstant::now();
+        let mut sightings = watch(start);
+        let gone = without(&[worker(1)]);
+        assert_eq!(sightings.saw(start + ms(100), start + ms(100), &gone), []);
+        let late = start + ms(100) + LONGEST_PAUSE;
+        assert_eq!(sightings.saw(late, late, &gone), [worker(1)]);
+    }
+
+    #[test]
+    fn a_watch_that_saw_nothing_yet_looks_within_an_interval() {
+        let next = Sightings::default().next_look();
+        assert!(next.since(BootInstant::now()) <= SIGHTING_INTERVAL);
+    }
+
+    #[test]
     fn a_standby_that_saw_the_lock_before_judges_after_the_grace() {
         let start = BootInstant::now();
         let mut sightings = watch(start);

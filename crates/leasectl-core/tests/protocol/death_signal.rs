@@ -7,7 +7,7 @@ use leasectl_core::job::PublicState;
 use leasectl_core::kind::Lane;
 use leasectl_core::lease::{self, Beat, Lease, ReclaimReason, Settled};
 use leasectl_core::liveness::{
-    Absent, DeathGrace, Judged, LivenessKey, LivenessSession, Sightings,
+    Absent, DeathGrace, Judged, LivenessKey, LivenessSession, Sightings, deaths_are_told,
 };
 use leasectl_core::status;
 use leasectl_core::time::BootInstant;
@@ -269,6 +269,20 @@ async fn a_young_server_judges_nobody() {
         let sent = BootInstant::now();
         let sighting = detector.session.sight(detector.key).await.unwrap();
         assert_eq!(sightings.saw(sent, BootInstant::now(), &sighting), []);
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_whether_a_missing_lock_means_a_death_yet() {
+    let fixture = Fixture::new().await;
+    for settled in [true, false] {
+        let says = format!(
+            "create or replace function leasectl.server_is_settled() returns boolean \
+             language sql stable parallel safe as $$ select {settled} $$"
+        );
+        fixture.client().await.batch_execute(&says).await.unwrap();
+        let told = deaths_are_told(&fixture.database).await.unwrap();
+        assert_eq!(told, settled);
     }
 }
 
