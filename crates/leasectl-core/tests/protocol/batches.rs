@@ -5,7 +5,7 @@ use leasectl_core::kind::Lane;
 use leasectl_core::lease;
 use uuid::Uuid;
 
-use crate::fixture::{FETCH, Fixture, owner};
+use crate::fixture::{FETCH, Fixture, owner, urgent};
 
 /// More jobs than one insert takes.
 const MANY: usize = 5_001;
@@ -81,6 +81,19 @@ async fn an_unknown_repository_is_named_by_its_place_in_the_whole_batch() {
         );
         assert_eq!(fixture.count("select count(*) from leasectl.job").await, 0);
     }
+}
+
+#[tokio::test]
+async fn a_batch_with_a_job_that_takes_anothers_place_is_accepted_once() {
+    let fixture = Fixture::new().await;
+    let (free, held) = (fixture.repository("a").await, fixture.repository("b").await);
+    fixture.enqueue(held, &FETCH, "calm").await;
+    let more_urgent = fixture.request(held, &FETCH, "").priority(urgent(10));
+    let requests = [fixture.request(free, &FETCH, ""), more_urgent];
+    let accepted = job::enqueue(&fixture.database, &requests).await.unwrap();
+    let is_merged: Vec<_> = accepted.iter().map(|job| job.deduplicated).collect();
+    assert_eq!(is_merged, [false, false], "a part was stored before");
+    assert_eq!(fixture.count("select count(*) from leasectl.job").await, 3);
 }
 
 #[tokio::test]

@@ -203,6 +203,7 @@ mod tests {
             is_announced: false,
             silent_since: None,
         });
+        assert_eq!(board.stops(), before);
         let late = noticed + std::time::Duration::from_secs(1);
         assert!(board.expire(late));
         assert!(!board.expire(late));
