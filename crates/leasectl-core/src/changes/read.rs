@@ -150,6 +150,17 @@ pub struct ChangeFilter {
 }
 
 impl Freshness {
+    /// The word in JSON and SQL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::StaleHeadChanged => "stale_head_changed",
+            Self::StaleBaseMoved => "stale_base_moved",
+            Self::Failed => "failed",
+        }
+    }
+
     fn from_sql_name(name: &str) -> Result<Self, DatabaseError> {
         match name {
             "current" => Ok(Self::Current),

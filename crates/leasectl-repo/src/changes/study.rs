@@ -19,6 +19,19 @@ use super::{Changes, DefaultBranch};
 const MOST_COMMITS: usize = 10_000;
 
 impl Changes {
+    /// Whether the commit is the head of the default branch or an ancestor of it.
+    ///
+    /// # Errors
+    /// [`StudyError`], but never [`StudyError::Change`].
+    pub fn is_in_default(
+        &self,
+        commit: ObjectId,
+        cancel: &CancellationToken,
+    ) -> Result<bool, StudyError> {
+        let default = self.default_branch(cancel)?;
+        Ok(default.ancestry.graph().number(&commit).is_some())
+    }
+
     /// Where a change starts, without a look at what it changes.
     ///
     /// # Errors

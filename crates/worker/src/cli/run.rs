@@ -19,6 +19,7 @@ use super::{
     with_causes,
 };
 use crate::daemon::{Handlers, Shutdown, WorkerSettings};
+use crate::kinds::backfill::BackfillHandler;
 use crate::kinds::fetch::FetchHandler;
 use crate::kinds::index::IndexHandler;
 
@@ -183,7 +184,8 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<(), Command
             locality,
             budget,
         )))
-        .with(Arc::new(IndexHandler::new(clones, locality)));
+        .with(Arc::new(IndexHandler::new(clones.clone(), locality)))
+        .with(Arc::new(BackfillHandler::new(clones, locality)));
     if let Some(address) = args.metrics_listen {
         serve_metrics(address, database.database.clone(), shutdown.clone()).await?;
     }

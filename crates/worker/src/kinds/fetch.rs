@@ -1,17 +1,20 @@
-//! `fetch`: brings the clone and the branch projection up to date with the remote, and has the default branch
-//! indexed where it moved.
+//! `fetch`: brings the clone, the branch projection and the inventory of changes up to date with the remote, has
+//! the default branch indexed where it moved, and changes studied where they or it moved.
 
 use async_trait::async_trait;
+use leasectl_core::changes::{self, InventoryEntry};
 use leasectl_core::failure::{ErrorCode, JobError};
+use leasectl_core::index::ObjectId;
 use leasectl_core::job::{EnqueueRequest, enqueue_fenced};
 use leasectl_core::kind::{CanonicalArgs, FETCH, INDEX, KindSpec};
-use leasectl_core::lease::FenceError;
+use leasectl_core::lease::{FenceError, FencedTransaction};
 use leasectl_core::repository::{self, FetchRecord, Recorded};
 use leasectl_remote::{Locality, Refspec};
 use leasectl_repo::{CloneCache, FetchReport, RepoError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::backfill::{inventory_entry, object};
 use super::clone::{self, Reporting, job_error};
 use super::follow_up;
 use crate::daemon::{Handler, JobContext, metrics, outage};
@@ -157,8 +160,9 @@ async fn record(
     report: &FetchReport,
 ) -> Result<(), JobError> {
     let record = what_was_fetched(refspecs, report);
+    let inventory = record.is_whole.then(|| Inventory::of(report)).transpose()?;
     let recorded = loop {
-        match record_once(context, &record).await {
+        match record_once(context, &record, inventory.as_ref()).await {
             Ok(recorded) => break recorded,
             Err(error) => clone::wait_out(error, &context.cancel).await?,
         }
@@ -172,27 +176,68 @@ async fn record(
     }
 }
 
+/// The changes that the remote has, and what they are compared with.
+struct Inventory {
+    default_head: Option<ObjectId>,
+    entries: Vec<InventoryEntry>,
+}
+
+impl Inventory {
+    fn of(report: &FetchReport) -> Result<Self, JobError> {
+        let entries = report.change_refs.iter().map(inventory_entry);
+        let head = report.head.as_deref().map(str::as_bytes);
+        let head = head.and_then(|hex| leasectl_repo::ObjectId::from_hex(hex).ok());
+        Ok(Self {
+            default_head: head.map(object).transpose()?,
+            entries: entries.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 /// A second try, after a commit whose answer was lost, finds the head where it left it: nothing follows twice.
-async fn record_once(context: &JobContext, record: &FetchRecord) -> Result<Recorded, FenceError> {
+async fn record_once(
+    context: &JobContext,
+    record: &FetchRecord,
+    inventory: Option<&Inventory>,
+) -> Result<Recorded, FenceError> {
     let repo_id = context.job.repo_id;
     let mut client = context.database.client().await?;
     let fenced = context.fence.begin(&mut client).await?;
     let recorded = repository::record_fetch(&fenced, repo_id, record).await?;
-    let mut requests = Vec::new();
-    match recorded {
+    let mut follow = Vec::new();
+    if matches!(recorded, Recorded::Moved) {
         // Without arguments, so that it is the same job as the one that an operator asks for. Whether the new
         // head is indexed already is not asked here: then the job is over in milliseconds.
-        Recorded::Moved => {
-            requests.push(EnqueueRequest::new(repo_id, &INDEX, CanonicalArgs::none()))
-        }
-        Recorded::Unmoved | Recorded::Removed => {}
+        follow.push(EnqueueRequest::new(repo_id, &INDEX, CanonicalArgs::none()));
     }
-    let follow_ups = enqueue_fenced(&fenced, &requests).await?;
+    if !matches!(recorded, Recorded::Removed)
+        && let Some(inventory) = inventory
+    {
+        follow.extend(record_changes(&fenced, context, inventory).await?);
+    }
+    let follow = enqueue_fenced(&fenced, &follow).await?;
     fenced.commit().await?;
-    for follow_up in follow_ups {
-        follow_up::start(context, &client, follow_up).await;
+    for job in follow {
+        follow_up::start(context, &client, job).await;
     }
     Ok(recorded)
+}
+
+/// Puts the new inventory in the place of the old one, and answers the pass that is to follow if something moved
+/// and the repository's mode asks for one.
+async fn record_changes(
+    fenced: &FencedTransaction<'_>,
+    context: &JobContext,
+    inventory: &Inventory,
+) -> Result<Option<EnqueueRequest>, FenceError> {
+    let repo_id = context.job.repo_id;
+    let (head, entries) = (inventory.default_head, &inventory.entries);
+    let outcome = changes::record_inventory(fenced, repo_id, head, entries).await?;
+    if outcome.has_changed() {
+        changes::pass_request(fenced, repo_id).await
+    } else {
+        Ok(None)
+    }
 }
 
 /// Counts a fetch that will not be tried again. It is the job's error that matters: when this cannot be written, the

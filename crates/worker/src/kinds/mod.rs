@@ -1,5 +1,6 @@
 //! One handler per kind of job.
 
+pub mod backfill;
 mod clone;
 pub mod fetch;
 mod follow_up;

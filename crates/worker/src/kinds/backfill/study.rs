@@ -1,0 +1,162 @@
+//! What came of the changes of one batch.
+
+use std::num::NonZeroUsize;
+
+use leasectl_core::changes::{Due, Known, Outcome, Studied};
+use leasectl_core::failure::{ErrorCode, JobError};
+use leasectl_repo::{ChangeFacts, ChangeRef, Changes, RepoError, StudyError};
+use tokio_util::sync::CancellationToken;
+
+use super::super::clone::job_error;
+use super::facts::{change_ref, object, snapshot};
+
+/// Why a pass did not get on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The clone is damaged, and was put aside.
+    Corrupt(RepoError),
+    /// The job fails.
+    Job(JobError),
+}
+
+impl Failure {
+    /// The job was asked to stop.
+    pub(super) fn stopped() -> Self {
+        Self::Job(JobError::retryable(
+            ErrorCode::Cancelled,
+            "the job was asked to stop",
+        ))
+    }
+
+    /// A thread that reads ended early.
+    pub(super) fn broke() -> Self {
+        Self::Job(JobError::retryable(
+            ErrorCode::HandlerPanicked,
+            "a thread that studies changes ended early; see the worker's log",
+        ))
+    }
+
+    /// The failure of the job, when it is not tried again at once.
+    pub(super) fn into_job_error(self) -> JobError {
+        match self {
+            Self::Corrupt(error) => job_error(&error),
+            Self::Job(error) => error,
+        }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
+    }
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
+        match error {
+            StudyError::Cancelled => Self::stopped(),
+            StudyError::Clone(error) => Self::Job(job_error(&error)),
+            StudyError::Missing { .. } => Self::Job(JobError::retryable(
+                ErrorCode::RefNotFound,
+                "a commit of the default branch is gone; a fetch will tell what came in its place",
+            )),
+            StudyError::Change { message, .. } => {
+                Self::Job(JobError::permanent(ErrorCode::InvalidArgument, message))
+            }
+        }
+    }
+}
+
+/// Studies a batch. A change that cannot be studied fails alone; an error is one of the clone, or the wish to stop.
+pub(super) fn studied(
+    changes: &Changes,
+    due: Vec<Due>,
+    threads: NonZeroUsize,
+    cancel: &CancellationToken,
+) -> Result<Vec<Studied>, StudyError> {
+    let mut refs = Vec::with_capacity(due.len());
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(due.len());
+    for due in &due {
+        match change_ref(due) {
+            Ok(change) => {
+                refs.push(change);
+                outcomes.push(None);
+            }
+            Err(error) => outcomes.push(Some(Outcome::Failed(error))),
+        }
+    }
+    let mut found = refs
+        .iter()
+        .zip(changes.study_all(&refs, threads, cancel))
+        .map(|(change, facts)| without_test_merge(changes, change, facts, cancel));
+    let mut batch = Vec::with_capacity(due.len());
+    for (due, outcome) in due.into_iter().zip(outcomes) {
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => match found.next() {
+                Some(facts) => outcome_of(&due, facts)?,
+                None => continue,
+            },
+        };
+        batch.push(Studied { due, outcome });
+    }
+    Ok(batch)
+}
+
+/// A test merge is made anew whenever its target moves, so the recorded one may be gone: the change is studied
+/// without it then.
+fn without_test_merge(
+    changes: &Changes,
+    change: &ChangeRef,
+    facts: Result<ChangeFacts, StudyError>,
+    cancel: &CancellationToken,
+) -> Result<ChangeFacts, StudyError> {
+    match facts {
+        Err(StudyError::Missing { id }) if change.test_merge == Some(id) => {
+            let alone = ChangeRef {
+                test_merge: None,
+                ..change.clone()
+            };
+            changes.study(&alone, cancel)
+        }
+        facts => facts,
+    }
+}
+
+fn outcome_of(due: &Due, facts: Result<ChangeFacts, StudyError>) -> Result<Outcome, StudyError> {
+    let failed = |code, message: String| Ok(Outcome::Failed(JobError::retryable(code, message)));
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(StudyError::Missing { .. }) => {
+            return failed(
+                ErrorCode::RefNotFound,
+                "its head is gone from the remote; the next fetch tells what came in its place"
+                    .to_owned(),
+            );
+        }
+        Err(StudyError::Change { message, .. }) => {
+            return failed(ErrorCode::InvalidArgument, message);
+        }
+        Err(error @ (StudyError::Clone(_) | StudyError::Cancelled)) => return Err(error),
+    };
+    if let Some(known) = &due.known
+        && is_unchanged(due, known, &facts)
+    {
+        return Ok(match facts.base.map(object).transpose() {
+            Ok(base) => Outcome::Unchanged { base },
+            Err(error) => Outcome::Failed(error),
+        });
+    }
+    Ok(match snapshot(facts) {
+        Ok(snapshot) => Outcome::Snapshot(Box::new(snapshot)),
+        Err(error) => Outcome::Failed(error),
+    })
+}
+
+/// Whether what is stored of the change is still what Git says: its content hangs on head and merge base alone.
+fn is_unchanged(due: &Due, known: &Known, facts: &ChangeFacts) -> bool {
+    let merge_base = facts.merge_base.map(object).transpose();
+    due.head == known.head
+        && facts.open() == known.open
+        && merge_base.is_ok_and(|merge_base| merge_base == known.merge_base)
+}
