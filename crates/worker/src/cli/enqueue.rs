@@ -17,7 +17,7 @@ use crate::cli::wait;
 /// Arguments of `worker enqueue`.
 #[derive(Debug, Args)]
 pub struct EnqueueArgs {
-    /// The kind of job; this release has: fetch
+    /// The kind of job: fetch, index or backfill
     kind: String,
     /// The repository: id, owner/name, or a URL or path (registered on first use)
     repo: RepoArg,
@@ -104,7 +104,7 @@ pub(super) async fn run(context: &Context, args: &EnqueueArgs) -> Result<(), Com
 
 /// Tells idle workers, so that they need not wait for their next poll. The job is accepted all the
 /// same if this fails.
-async fn wake(database: &Database, lane: Lane) {
+pub(super) async fn wake(database: &Database, lane: Lane) {
     let told = match database.client().await {
         Ok(client) => wakeup::announce(&client, &[lane]).await,
         Err(error) => Err(error),
@@ -124,7 +124,7 @@ fn report(context: &Context, args: &EnqueueArgs, job: &Enqueued) -> Result<(), C
     context.output().line(job.job_id.to_string())
 }
 
-fn priority(text: &str) -> Result<Priority, String> {
+pub(super) fn priority(text: &str) -> Result<Priority, String> {
     let number: i64 = text
         .parse()
         .map_err(|_| format!("{text:?} is not a whole number"))?;

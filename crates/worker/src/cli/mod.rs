@@ -2,6 +2,8 @@
 //!
 //! A command returns its failure; `main.rs` alone prints it and chooses the exit code.
 
+mod backfill;
+mod changes;
 mod completions;
 mod concurrency;
 mod context;
@@ -20,6 +22,7 @@ mod output;
 mod repo;
 mod repo_path;
 mod repo_ref;
+mod repo_status;
 mod run;
 mod search;
 mod status;
@@ -53,7 +56,8 @@ pub(crate) use words::{age, moment, progress};
 
 use crate::config::Environment;
 
-const ABOUT: &str = "Fetches Git repositories under leases kept in PostgreSQL";
+const ABOUT: &str =
+    "Fetches, indexes and backfills Git repositories under leases kept in PostgreSQL";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 database or remote unavailable, \
@@ -127,6 +131,10 @@ pub enum Command {
     /// Registers, lists, shows and removes repositories; gives other programs a clone
     #[command(subcommand, arg_required_else_help = true)]
     Repo(repo::RepoCommand),
+    /// Says which changes are kept current (open, recent or all), and has them studied
+    Backfill(backfill::BackfillArgs),
+    /// What is known of changes such as pull requests, and which touch the same files
+    Changes(changes::ChangesArgs),
     /// Indexes a worktree of this machine, uncommitted changes included, in this process
     Index(index::IndexArgs),
     /// Finds text and symbols in an indexed branch, tag, commit or worktree
@@ -205,6 +213,8 @@ impl Command {
             Self::Enqueue(args) => enqueue::run(context, &args).await,
             Self::Job(command) => job::run(context, command).await,
             Self::Repo(command) => repo::run(context, command).await,
+            Self::Backfill(args) => backfill::run(context, &args).await,
+            Self::Changes(args) => changes::run(context, &args).await,
             Self::Index(args) => index::run(context, &args).await,
             Self::Search(args) => search::run(context, &args).await,
             Self::Deps(args) => deps::run(context, &args).await,
@@ -243,6 +253,13 @@ mod tests {
             "worker repo add https://example.org/a/b --name a/b --fetch-every 15m",
             "worker repo list --json",
             "worker repo path owner/name --ref main",
+            "worker backfill owner/name --mode open_and_recent --priority -5 --wait --json",
+            "worker backfill . --mode off",
+            "worker changes owner/name --open --limit 5 --cursor x --json",
+            "worker changes owner/name --number 7 --family pull --json",
+            "worker changes owner/name --overlaps 7 --limit 5 --json",
+            "worker changes owner/name --parked",
+            "worker changes owner/name --retry 7",
             "worker index . --repo owner/name --force --json",
             "worker index /srv/project --forget",
             "worker search owner/name query --ref main --symbol --path src/** --limit 5 --json",
@@ -282,6 +299,16 @@ mod tests {
         for line in [
             "worker",
             "worker nonsense",
+            "worker backfill owner/name",
+            "worker backfill owner/name --mode everything",
+            "worker backfill owner/name --mode open_only --priority 101",
+            "worker changes",
+            "worker changes owner/name --number x",
+            "worker changes owner/name --number -1",
+            "worker changes owner/name --number 7 --overlaps 8",
+            "worker changes owner/name --open --closed",
+            "worker changes owner/name --family issue",
+            "worker changes owner/name --limit 0",
             "worker index",
             "worker index . --repo nonsense",
             "worker index . --forget --force",

@@ -8,6 +8,7 @@ use leasectl_remote::RepoName;
 use serde_json::json;
 
 use super::repo_path::{self, PathArgs};
+use super::repo_status;
 use super::{
     Column, CommandError, Context, Exit, Grid, RepoArg, Style, age, cell, moment, positive_duration,
 };
@@ -19,7 +20,7 @@ pub enum RepoCommand {
     Add(AddArgs),
     /// Registered repositories
     List(ListArgs),
-    /// One repository with its branches
+    /// One repository with its branches, and where its synchronisation stands
     Show(ShowArgs),
     /// Forgets a repository and what is known of it
     Remove(RemoveArgs),
@@ -159,13 +160,24 @@ async fn show(context: &Context, args: &ShowArgs) -> Result<(), CommandError> {
     let database = context.open().await?;
     let repository = context.repository(&database, &args.repo).await?;
     let branches = repository::branches(&database.database, repository.id).await?;
+    // A name that the database has is one.
+    let status = match RepoName::parse(&repository.name) {
+        Ok(name) => repository::change_status(&database.database, &name).await?,
+        Err(_) => None,
+    };
     if args.json {
         let mut shown = json!(repository);
         shown["branches"] = json!(branches);
+        shown["synchronisation"] = json!(status);
         return context.output().json(&shown);
     }
     let style = context.output().style();
-    context.output().line(render(&repository, &branches, style))
+    let mut text = render(&repository, &branches, style);
+    if let Some(status) = &status {
+        text.push_str("\n\n");
+        text.push_str(&repo_status::render(status, style));
+    }
+    context.output().line(text)
 }
 
 async fn remove(context: &Context, args: &RemoveArgs) -> Result<(), CommandError> {
