@@ -2,7 +2,7 @@
 
 use leasectl_core::ids::JobId;
 use leasectl_core::job::{JobView, LeaseView, PublicState};
-use leasectl_core::kind::FETCH;
+use leasectl_core::kind::{CanonicalArgs, FETCH};
 use leasectl_core::liveness;
 use leasectl_core::status::status;
 use leasectl_core::time::BootInstant;
@@ -24,7 +24,7 @@ struct Victim {
 pub(crate) async fn play(stage: &mut Stage, story: &mut Story<'_>) -> Result<(), CommandError> {
     let has_signal = until_deaths_are_told(stage, story).await?;
     let before = story.elapsed();
-    let id = enqueue_job(stage, &FETCH).await?;
+    let id = enqueue_job(stage, &FETCH, CanonicalArgs::none()).await?;
     story.tell(&format!(
         "accepted job {id}: fetch; it is committed and cannot get lost"
     ))?;

@@ -16,8 +16,12 @@ use crate::cli::{CommandError, Exit, describe_job};
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Accepts a job for the demo's repository.
-pub(crate) async fn enqueue_job(stage: &Stage, kind: &KindSpec) -> Result<JobId, CommandError> {
-    let request = EnqueueRequest::new(stage.repository().id, kind, CanonicalArgs::none());
+pub(crate) async fn enqueue_job(
+    stage: &Stage,
+    kind: &KindSpec,
+    args: CanonicalArgs,
+) -> Result<JobId, CommandError> {
+    let request = EnqueueRequest::new(stage.repository().id, kind, args);
     let accepted = enqueue(stage.database(), &[request]).await?;
     // A hint that saves the workers' next poll; the job is found without it.
     if let Ok(client) = stage.database().client().await {
@@ -100,6 +104,21 @@ pub(crate) fn indexed(job: &JobView) -> String {
         number("blobs_indexed"),
         number("blobs_reused"),
     )
+}
+
+/// What a backfill found, in one line.
+pub(crate) fn backfilled(job: &JobView) -> String {
+    let result = job.result.clone().unwrap_or_default();
+    let number = |name: &str| result[name].as_u64().unwrap_or(0);
+    match number("changes_total") {
+        0 => "the remote offers no changes (pull or merge requests)".to_owned(),
+        total => format!(
+            "{total} changes; {} current, {} stale, {} failed",
+            number("changes_current"),
+            number("changes_stale"),
+            number("changes_failed"),
+        ),
+    }
 }
 
 /// What a fetch found, in one line.

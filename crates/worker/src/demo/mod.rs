@@ -66,10 +66,7 @@ async fn play(
     }
     story.say("\nworker status:")?;
     let seen = status(stage.database(), Some(stage.repository().id)).await?;
-    story.say(&render_status(&seen, context.output().style()))?;
-    story.say(
-        "\nnot in this release: backfill (the repository's changes); it follows the index once it exists",
-    )
+    story.say(&render_status(&seen, context.output().style()))
 }
 
 fn need_git(context: &Context) -> Result<(), CommandError> {
