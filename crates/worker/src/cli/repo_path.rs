@@ -115,8 +115,8 @@ pub(crate) fn failed(error: &RepoError) -> CommandError {
         | _ => Exit::Failed,
     };
     let failed = CommandError::new(exit, with_causes(error));
-    match error {
-        RepoError::TooLarge { limit, .. } => failed.hint(size_advice(*limit)),
-        _ => failed,
+    if let RepoError::TooLarge { limit, .. } = error {
+        return failed.hint(size_advice(*limit));
     }
+    failed
 }
