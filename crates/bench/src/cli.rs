@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// A worker process that fetches, and tells when its handlers start and end.
     #[command(hide = true)]
     FetchWorker(FetchWorker),
-    /// A worker process that fetches and indexes.
+    /// A worker process that fetches, indexes and backfills.
     #[command(hide = true)]
     IndexWorker(IndexWorker),
     /// A worker process of the peer.
@@ -61,6 +61,8 @@ pub(crate) enum Scenarios {
     Clone(CloneOptions),
     /// Indexing and searching a repository of real source files.
     Index(IndexOptions),
+    /// Studying the changes of a real repository, beside git.
+    Changes(ChangesOptions),
     /// What becomes of running jobs when their worker or the database is gone.
     Takeover(TakeoverOptions),
 }
@@ -124,6 +126,16 @@ pub(crate) struct CloneOptions {
     #[command(flatten)]
     pub(crate) rounds: Rounds,
     /// A Git bundle of a real repository.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: PathBuf,
+}
+
+/// Whose changes to study.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChangesOptions {
+    #[command(flatten)]
+    pub(crate) rounds: Rounds,
+    /// A Git bundle of a real repository with its change refs.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: PathBuf,
 }
@@ -250,7 +262,7 @@ impl TakeoverCase {
 pub(crate) struct AllOptions {
     #[command(flatten)]
     pub(crate) rounds: Rounds,
-    /// A Git bundle of a real repository; without it the clone scenario is left out.
+    /// A Git bundle of a real repository; without it the clone and changes scenarios are left out.
     #[arg(long, value_name = "FILE")]
     pub(crate) bundle: Option<PathBuf>,
 }

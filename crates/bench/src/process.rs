@@ -109,7 +109,7 @@ pub(crate) fn fetch_worker(arguments: &FetchWorker) -> Result<Process, BenchErro
     })
 }
 
-/// Starts this program again as a worker that fetches and indexes.
+/// Starts this program again as a worker that fetches, indexes and backfills.
 pub(crate) fn index_worker(arguments: &IndexWorker) -> Result<Process, BenchError> {
     let mut command = command(std::env::current_exe()?.as_os_str());
     command.args(["index-worker", "--url", &arguments.url]);

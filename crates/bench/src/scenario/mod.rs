@@ -1,6 +1,7 @@
 //! One file for each thing that is measured.
 
 mod api;
+mod changes;
 mod claim;
 mod clone;
 mod drain;
@@ -15,8 +16,8 @@ mod webhooks;
 pub(crate) use self::clone::cache as clone_cache;
 
 use crate::cli::{
-    AllOptions, CloneOptions, DrainOptions, EnqueueOptions, PipelineOptions, Scenarios,
-    TakeoverOptions,
+    AllOptions, ChangesOptions, CloneOptions, DrainOptions, EnqueueOptions, PipelineOptions,
+    Scenarios, TakeoverOptions,
 };
 use crate::error::BenchError;
 use crate::server::Server;
@@ -43,6 +44,7 @@ pub(crate) async fn run(scenario: &Scenarios) -> Result<(), BenchError> {
         Scenarios::Warm(rounds) => warm::run(*rounds).await,
         Scenarios::Clone(options) => clone::run(options).await,
         Scenarios::Index(options) => index::run(&server, options).await,
+        Scenarios::Changes(options) => changes::run(&server, options).await,
         Scenarios::Takeover(options) => takeover::run(options).await,
     }
 }
@@ -71,7 +73,12 @@ async fn all(server: &Server, options: &AllOptions) -> Result<(), BenchError> {
     warm::run(rounds).await?;
     takeover::run(&TakeoverOptions::default()).await?;
     if let Some(bundle) = options.bundle.clone() {
-        clone::run(&CloneOptions { rounds, bundle }).await?;
+        clone::run(&CloneOptions {
+            rounds,
+            bundle: bundle.clone(),
+        })
+        .await?;
+        changes::run(server, &ChangesOptions { rounds, bundle }).await?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::report::Report;
 use crate::server::Server;
 
 use self::corpus::SourceFile;
+pub(super) use self::world::{Done, World};
 
 pub(crate) async fn run(server: &Server, options: &IndexOptions) -> Result<(), BenchError> {
     let files = corpus::collect(&options.corpus, options.bytes)?;

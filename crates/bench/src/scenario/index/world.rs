@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::cli::IndexWorker;
 use crate::error::BenchError;
-use crate::process::{Process, index_worker};
+use crate::process::{Process, Signal, index_worker};
 use crate::server::{Queue, Server};
 
 /// How long one job may take.
@@ -25,29 +25,29 @@ const LOOK: Duration = Duration::from_millis(5);
 const CONNECTIONS: usize = 4;
 
 /// A database of its own, and a worker.
-pub(super) struct World {
-    pub(super) queue: Queue,
+pub(in crate::scenario) struct World {
+    pub(in crate::scenario) queue: Queue,
     disk: TempDir,
     worker: Process,
 }
 
 /// A job that completed.
 #[derive(Clone, Debug)]
-pub(super) struct Done {
+pub(in crate::scenario) struct Done {
     /// From its claim to its settlement, by the database's clock.
-    pub(super) seconds: f64,
-    pub(super) result: Value,
+    pub(in crate::scenario) seconds: f64,
+    pub(in crate::scenario) result: Value,
 }
 
 impl Done {
     /// A number of its result.
-    pub(super) fn count(&self, field: &str) -> f64 {
+    pub(in crate::scenario) fn count(&self, field: &str) -> f64 {
         self.result[field].as_f64().unwrap_or(f64::NAN)
     }
 }
 
 impl World {
-    pub(super) async fn open(server: &Server) -> Result<Self, BenchError> {
+    pub(in crate::scenario) async fn open(server: &Server) -> Result<Self, BenchError> {
         let queue = server.queue(CONNECTIONS).await?;
         let disk = tempfile::tempdir()?;
         let worker = start(&queue, &disk)?;
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Ends the worker and starts another one, whose disk is empty.
-    pub(super) async fn replace_container(&mut self) -> Result<(), BenchError> {
+    pub(in crate::scenario) async fn replace_container(&mut self) -> Result<(), BenchError> {
         let disk = tempfile::tempdir()?;
         let worker = start(&self.queue, &disk)?;
         let old = std::mem::replace(&mut self.worker, worker);
@@ -68,8 +68,19 @@ impl World {
         Ok(())
     }
 
+    /// Kills the worker, and leaves its disk as it is.
+    pub(in crate::scenario) fn kill(&self) -> Result<(), BenchError> {
+        self.worker.signal(Signal::KILL)
+    }
+
+    /// Starts another worker on the same disk.
+    pub(in crate::scenario) async fn start_worker(&mut self) -> Result<(), BenchError> {
+        let worker = start(&self.queue, &self.disk)?;
+        std::mem::replace(&mut self.worker, worker).kill().await
+    }
+
     /// Ends the worker.
-    pub(super) async fn close(self) -> Result<(), BenchError> {
+    pub(in crate::scenario) async fn close(self) -> Result<(), BenchError> {
         self.worker.end().await
     }
 
@@ -84,7 +95,7 @@ impl World {
     }
 
     /// The most memory that the worker had at once, in bytes.
-    pub(super) fn peak_bytes(&self) -> Result<f64, BenchError> {
+    pub(in crate::scenario) fn peak_bytes(&self) -> Result<f64, BenchError> {
         let pid = i32::try_from(self.worker.pid()).unwrap_or_default();
         let status = procfs::process::Process::new(pid)?.status()?;
         let kib = u32::try_from(status.vmhwm.unwrap_or_default()).unwrap_or(u32::MAX);
@@ -92,7 +103,7 @@ impl World {
     }
 
     /// Registers a repository by its URL, or by its path on this disk.
-    pub(super) async fn register(&self, remote: &str) -> Result<RepoId, BenchError> {
+    pub(in crate::scenario) async fn register(&self, remote: &str) -> Result<RepoId, BenchError> {
         let url = RemoteUrl::parse(remote, Locality::AllowLocal);
         let new = NewRepository {
             git_url: url.map_err(|error| BenchError::Unexpected(error.to_string()))?,
@@ -106,19 +117,26 @@ impl World {
     }
 
     /// Fetches, and answers the job that indexes what is new in the default branch.
-    pub(super) async fn fetch_and_index(&self, repo: RepoId) -> Result<Done, BenchError> {
+    pub(in crate::scenario) async fn fetch_and_index(
+        &self,
+        repo: RepoId,
+    ) -> Result<Done, BenchError> {
         self.run(repo, &FETCH, &json!({})).await?;
         // The fetch may have enqueued it.
         self.run_newest_index(repo).await
     }
 
     /// Indexes a ref.
-    pub(super) async fn index(&self, repo: RepoId, reference: &str) -> Result<Done, BenchError> {
+    pub(in crate::scenario) async fn index(
+        &self,
+        repo: RepoId,
+        reference: &str,
+    ) -> Result<Done, BenchError> {
         self.run(repo, &INDEX, &json!({"ref": reference})).await
     }
 
     /// Indexes refs, one after the other as the repository's lane has it.
-    pub(super) async fn index_all(
+    pub(in crate::scenario) async fn index_all(
         &self,
         repo: RepoId,
         references: &[String],
@@ -136,7 +154,7 @@ impl World {
     }
 
     /// Runs a job to its end.
-    pub(super) async fn run(
+    pub(in crate::scenario) async fn run(
         &self,
         repo: RepoId,
         kind: &KindSpec,
@@ -146,7 +164,7 @@ impl World {
         self.wait(id).await
     }
 
-    async fn enqueue(
+    pub(in crate::scenario) async fn enqueue(
         &self,
         repo: RepoId,
         kind: &KindSpec,
@@ -174,7 +192,7 @@ impl World {
     }
 
     /// Waits until a job has completed.
-    async fn wait(&self, id: JobId) -> Result<Done, BenchError> {
+    pub(in crate::scenario) async fn wait(&self, id: JobId) -> Result<Done, BenchError> {
         let look = "select state, extract(epoch from finished_at - started_at)::float8, result, last_error \
                       from leasectl.job_status where id = $1";
         let look = self.queue.own.prepare(look).await?;
@@ -204,7 +222,7 @@ impl World {
     }
 
     /// The bytes of tables of the index, with all that belongs to them.
-    pub(super) async fn stored(&self, tables: &[&str]) -> Result<f64, BenchError> {
+    pub(in crate::scenario) async fn stored(&self, tables: &[&str]) -> Result<f64, BenchError> {
         let sum = "select sum(pg_total_relation_size(('leasectl.' || name)::regclass))::float8 \
                      from unnest($1::text[]) t(name)";
         let row = self.queue.own.query_one(sum, &[&tables]).await?;
