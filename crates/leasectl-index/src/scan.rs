@@ -129,9 +129,10 @@ impl<'t> Hit<'t> {
             char_start(line, matched.start.saturating_sub(limit_bytes / 4))
         };
         let end = char_start(line, line.len().min(start.saturating_add(limit_bytes)));
+        // A match may begin or end inside a character, which is shown whole.
         let (from, to) = (
-            matched.start.clamp(start, end),
-            matched.end.clamp(start, end),
+            char_start(line, matched.start).clamp(start, end),
+            char_end(line, matched.end).clamp(start, end),
         );
         let before = lossy(&line[start..from]);
         let inside = lossy(&line[from..to]);
@@ -205,6 +206,14 @@ fn char_start(line: &[u8], at: usize) -> usize {
     (at.saturating_sub(3)..=at)
         .rev()
         .find(|at| !is_inner(*at))
+        .unwrap_or(at)
+}
+
+/// The offset of the end of the character that `at` is inside of; `at` between two characters.
+fn char_end(line: &[u8], at: usize) -> usize {
+    let last = at.saturating_add(3).min(line.len());
+    (at..=last)
+        .find(|end| char_start(line, *end) == *end)
         .unwrap_or(at)
 }
 
@@ -287,6 +296,15 @@ mod tests {
             assert!(excerpt.text.len() <= limit);
         }
         assert_eq!(readable("aé".as_bytes(), 2), "a");
+    }
+
+    #[test]
+    fn a_match_inside_a_character_shows_it_whole() {
+        let text = "pub 😀".as_bytes();
+        let hit = first_hit("[^0-9]$", text);
+        let excerpt = hit.excerpt(100);
+        assert_eq!((hit.column(), excerpt.text.as_str()), (8, "pub 😀"));
+        assert_eq!(&excerpt.text[excerpt.matched], "😀");
     }
 
     #[test]
