@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::StudyError;
 use super::facts::{FileFacts, FileStatus, HunkFacts, StudyLimit};
-use super::lines::{self, Hunk};
+use super::lines::{self, Asked, Hunk};
 use super::objects::Objects;
 use super::renames::{self, FilePair};
 use super::trees;
@@ -36,15 +36,6 @@ pub(super) enum Lines {
     Text(Vec<Hunk>),
     Binary,
     TooLarge,
-}
-
-/// What is asked of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// How many lines differ.
-    Counts,
-    /// Where they stand, too, as Git shows it.
-    Hunks,
 }
 
 /// How a comparison went.
@@ -144,15 +135,12 @@ impl Sides<'_> {
         if self.old == self.new {
             return Ok(Lines::Text(Vec::new()));
         }
-        let hunks = match self.asked {
-            Asked::Counts => lines::compare(&self.old, &self.new),
-            Asked::Hunks => lines::compare_in_place(&self.old, &self.new),
-        };
+        let hunks = lines::compare(&self.old, &self.new, self.asked);
         Ok(hunks.map_or(Lines::TooLarge, Lines::Text))
     }
 }
 
-/// The files, and if asked for the hunks, of a comparison, as they are handed out.
+/// The files, and if their places are asked for the hunks, of a comparison, as they are handed out.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) files: Vec<FileFacts>,
@@ -189,7 +177,7 @@ impl Listing {
         };
         let counts = match &compared.lines {
             Lines::Text(hunks) => {
-                if asked == Asked::Hunks {
+                if asked == Asked::Places {
                     self.add_hunks(compared, hunks);
                 }
                 let additions = hunks.iter().map(Hunk::new_lines).sum::<u32>();

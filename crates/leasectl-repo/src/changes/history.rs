@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Changes;
 use super::commits;
-use super::compare::{Asked, Listing};
+use super::compare::Listing;
 use super::error::StudyError;
 use super::facts::{CommitFacts, FileFacts, StudyLimit};
+use super::lines::Asked;
 use super::objects::Objects;
 
 /// A commit of the default branch.

@@ -3,10 +3,14 @@
 use std::ops::Range;
 
 use gix::bstr::ByteSlice as _;
-use gix::diff::blob::{Algorithm, Diff, InternedInput, sources::byte_lines};
+use gix::diff::blob::sources::byte_lines;
+use gix::diff::blob::{Algorithm, Diff, IndentHeuristic, IndentLevel, InternedInput};
 
 /// The most lines of both texts together: the time that is needed grows faster than the lines.
 const MOST_LINES: usize = 500_000;
+
+/// How far a tab indents, to Git.
+const TAB_WIDTH: u8 = 8;
 
 /// How far Git looks for a NUL byte.
 const BINARY_BYTES: usize = 8_000;
@@ -50,42 +54,66 @@ fn count(text: &[u8]) -> usize {
     text.find_iter("\n").count() + usize::from(unfinished)
 }
 
+/// What is asked of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// How many lines differ. Where equal lines allow it, they may stand elsewhere.
+    Counts,
+    /// Which ones. Of equal lines it is the one that makes most sense to a reader.
+    Lines,
+    /// Which ones Git shows if it shows no lines around.
+    Places,
+}
+
 /// The differences in order, or nothing if there are too many lines. They are as many as Git counts.
-pub(super) fn compare(old: &[u8], new: &[u8]) -> Option<Vec<Hunk>> {
+pub(super) fn compare(old: &[u8], new: &[u8], asked: Asked) -> Option<Vec<Hunk>> {
     if old.is_empty() || new.is_empty() {
         return Some(Hunk::whole(old, new).into_iter().collect());
     }
-    if count(old) + count(new) > MOST_LINES {
+    // No text has more lines than bytes.
+    if old.len() + new.len() > MOST_LINES && count(old) + count(new) > MOST_LINES {
         return None;
     }
     let input = InternedInput::new(byte_lines(old), byte_lines(new));
-    let mut diff = Diff::compute(Algorithm::Myers, &input);
-    diff.postprocess_lines(&input);
-    let hunks = diff.hunks().map(|hunk| Hunk {
-        old: hunk.before,
-        new: hunk.after,
-    });
-    Some(hunks.collect())
-}
-
-/// As [`compare`], with each hunk where Git puts it when it shows no lines around. Then it looks at less of
-/// the texts, and may even count otherwise: what was counted is what counts.
-pub(super) fn compare_in_place(old: &[u8], new: &[u8]) -> Option<Vec<Hunk>> {
-    let counted = compare(old, new)?;
-    let (old_beginning, new_beginning) = without_common_end(old, new);
-    if old_beginning.len() == old.len() {
+    let counted = hunks(&input, 0, asked);
+    let (beginning, _) = without_common_end(old, new);
+    if asked != Asked::Places || beginning.len() == old.len() {
         return Some(counted);
     }
-    let placed = compare(old_beginning, new_beginning)?;
+    // When Git shows no lines around, it looks at less of the texts, and may even find other lines than it
+    // counted. What was counted is what counts.
+    let placed = hunks(&input, count(&old[beginning.len()..]), asked);
     let lines = |hunks: &[Hunk]| {
         hunks
             .iter()
             .map(|hunk| u64::from(hunk.new_lines()))
             .sum::<u64>()
     };
-    // As many lines are added as the text became longer, and were removed.
-    let is_as_counted = lines(&placed) == lines(&counted);
-    Some(if is_as_counted { placed } else { counted })
+    Some(if lines(&placed) == lines(&counted) {
+        placed
+    } else {
+        counted
+    })
+}
+
+/// The differences, without a look at so many lines at the end of both.
+fn hunks(input: &InternedInput<&[u8]>, left_off: usize, asked: Asked) -> Vec<Hunk> {
+    let before = &input.before[..input.before.len() - left_off];
+    let after = &input.after[..input.after.len() - left_off];
+    let mut diff = Diff::default();
+    diff.compute_with(Algorithm::Myers, before, after, input.interner.num_tokens());
+    if asked != Asked::Counts {
+        let indent = |token| {
+            let line = input.interner[token].iter().copied();
+            IndentLevel::for_ascii_line(line, TAB_WIDTH)
+        };
+        diff.postprocess_with(before, after, IndentHeuristic::new(indent));
+    }
+    let hunks = diff.hunks().map(|hunk| Hunk {
+        old: hunk.before,
+        new: hunk.after,
+    });
+    hunks.collect()
 }
 
 /// Git leaves off equal ends in blocks if it shows no lines around. How often a line occurs in what remains
@@ -145,11 +173,24 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_that_are_counted_are_as_many_wherever_they_are_placed() {
+        let old = "a\n{\n}\n".repeat(300);
+        let new = old.replacen("{\n}\n", "{\n}\n{\n}\n", 3);
+        let (old, new) = (old.as_bytes(), new.as_bytes());
+        let all = [Asked::Counts, Asked::Lines, Asked::Places];
+        let added = all.map(|asked| {
+            let hunks = compare(old, new, asked).unwrap();
+            hunks.iter().map(Hunk::new_lines).sum::<u32>()
+        });
+        assert_eq!(added, [6; 3]);
+    }
+
+    #[test]
     fn too_many_lines_are_not_compared() {
         let (old, new) = ("a\n".repeat(300_000), "b\n".repeat(300_000));
-        assert_eq!(compare(old.as_bytes(), new.as_bytes()), None);
+        assert_eq!(compare(old.as_bytes(), new.as_bytes(), Asked::Lines), None);
         assert_eq!(
-            compare(b"", new.as_bytes()).map(|hunks| hunks.len()),
+            compare(b"", new.as_bytes(), Asked::Lines).map(|hunks| hunks.len()),
             Some(1)
         );
     }

@@ -15,9 +15,10 @@ use gix::diff::blob::sources::byte_lines;
 use tokio_util::sync::CancellationToken;
 
 use super::ancestry::{Ancestry, Beyond};
-use super::compare::{Asked, Compared, Lines, compare};
+use super::compare::{Compared, Lines, compare};
 use super::error::StudyError;
 use super::facts::MergedAs;
+use super::lines::Asked;
 use super::objects::Objects;
 use super::trees::{self, Side};
 
@@ -213,7 +214,7 @@ impl Search<'_> {
             self.objects,
             old,
             new,
-            Asked::Counts,
+            Asked::Lines,
             self.cancel,
             &mut visit,
         )?;

@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::base::{self, ChangeBase, Extent};
 use super::commits;
-use super::compare::{Asked, Listing};
+use super::compare::Listing;
 use super::error::StudyError;
 use super::facts::{ChangeFacts, ChangeTotals, MergedAs, StudyLimit};
 use super::inventory::ChangeRef;
+use super::lines::Asked;
 use super::objects::Objects;
 use super::patch::{Found, Patch, Search};
 use super::{Changes, DefaultBranch};
@@ -89,7 +90,7 @@ fn study(
         old: extent.base.merge_base.as_ref().map(&mut tree).transpose()?,
         new: tree(&extent.head)?,
     };
-    let listing = Listing::of(objects, patch.old, Some(patch.new), Asked::Hunks, cancel)?;
+    let listing = Listing::of(objects, patch.old, Some(patch.new), Asked::Places, cancel)?;
     let mut limits = listing.limits;
     let merged_as = match merged_as(objects, branch, &extent, patch, cancel)? {
         Found::Merged(merged_as) => Some(merged_as),
