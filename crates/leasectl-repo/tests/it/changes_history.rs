@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use leasectl_repo::{HistoryCommit, ObjectId, StudyLimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::changes_diff::{counted_by_git, random_story};
+use crate::changes_diff::counted_by_git;
+use crate::changes_random::random_story;
 use crate::story::{Story, Told, put, threads};
 
 fn read(told: &Told, known: &HashSet<ObjectId>, most: usize) -> Vec<HistoryCommit> {

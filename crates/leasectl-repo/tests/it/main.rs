@@ -5,6 +5,8 @@
 mod changes;
 mod changes_diff;
 mod changes_history;
+mod changes_open;
+mod changes_random;
 mod content;
 mod damage;
 mod disk;
