@@ -250,6 +250,42 @@ fn a_mode_is_kept_until_another_word_and_an_unknown_one_is_refused() {
 }
 
 #[test]
+fn a_default_head_that_the_remote_has_no_more_has_a_fetch_and_a_pass_follow() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = with_changes(&remote, 2);
+    let repo = stage.register(&remote.url("acme/app"));
+    let before = origin.find("main").unwrap();
+    origin.commit("main", "src/gone.rs", b"pub fn gone() {}\n");
+    let fetcher = stage.worker().flag("--concurrency", "backfill=0").start();
+    backfill_later(&stage, &repo);
+    stage.fetch(&repo);
+    drop(fetcher);
+    // The branch is rewritten, what it was is collected, and this disk has lost it too.
+    origin.set_ref("refs/heads/main", &before);
+    origin.commit("main", "src/new.rs", b"pub fn new() {}\n");
+    origin.git(&["gc", "--quiet", "--prune=now"]);
+    std::fs::remove_dir_all(stage.clone_dir(&repo)).unwrap();
+
+    let _worker = stage.worker().start();
+    let current = "select count(*) from leasectl.changes where freshness = 'current'";
+    wait_until(PATIENCE, "both changes to be studied", || {
+        (stage.sql().one::<i64>(current, &[]) == 2).then_some(())
+    });
+    assert_eq!(
+        stage.json(&["changes", &repo, "--number", "1"])["base"].as_str(),
+        origin.find("main").as_deref()
+    );
+    stage.wait_until_idle();
+}
+
+/// Says a mode and has a pass accepted that nobody runs yet.
+fn backfill_later(stage: &Stage, repo: &str) {
+    let said = stage.json(&["backfill", repo, "--mode", "open_only"]);
+    assert_eq!(said["state"], "queued", "{said:#}");
+}
+
+#[test]
 fn changes_that_touch_the_same_lines_are_told() {
     let stage = Stage::new();
     let remote = Remote::start();

@@ -92,7 +92,20 @@ impl Handler for BackfillHandler {
             }
             Begun::Pass(pass) => {
                 let study = Study::new(&self.cache, target, &steps);
-                let (pass, exhausted) = study.run(pass, budget).await?;
+                let studied = study.run(pass, budget).await;
+                let (pass, exhausted) = match studied {
+                    Err(error) if error.code == ErrorCode::RefNotFound => {
+                        // The default branch is no longer where the inventory has it. A fetch tells where it is,
+                        // and has a pass follow; unless the remote is back where it was by then, so this job is
+                        // tried again as well.
+                        follow_up::ask_for_fetch(&context).await?;
+                        return Err(JobError {
+                            retryable: true,
+                            ..error
+                        });
+                    }
+                    studied => studied?,
+                };
                 result(&steps, exhausted, Some(&pass)).await
             }
         }
