@@ -108,6 +108,18 @@ impl Origin {
         ids.lines().map(str::to_owned).collect()
     }
 
+    /// Feeds `git fast-import`; what it prints.
+    ///
+    /// # Panics
+    /// When git refuses.
+    pub(crate) fn import(&self, stream: String) -> String {
+        self.invocation(&["fast-import", "--quiet", "--done", "--force"])
+            .input(stream)
+            .run()
+            .ok()
+            .stdout
+    }
+
     /// Points a ref, by its full name, at a commit.
     ///
     /// # Panics

@@ -10,6 +10,8 @@ use leasectl_tests::{
 const WORKERS: usize = 2;
 const REPOSITORIES: usize = 4;
 const STEPS: usize = 40;
+/// Changes that each repository offers at most.
+const CHANGES: usize = 4;
 
 struct Chaos {
     dice: Dice,
@@ -36,7 +38,10 @@ impl Chaos {
         let repos = names
             .iter()
             .map(|name| stage.register(&remote.url(name)))
-            .collect();
+            .collect::<Vec<String>>();
+        for repo in &repos {
+            stage.json(&["backfill", repo, "--mode", "full_history"]);
+        }
         remote.set_bytes_per_second(Some(400_000));
         let workers = (0..WORKERS).map(|_| start(&stage)).collect();
         Self {
@@ -73,6 +78,7 @@ impl Chaos {
                 self.commits += 1;
                 self.origins[repo].commit("main", &format!("c{}", self.commits), b"more");
             }
+            10 => self.propose(repo),
             _ => {}
         }
         let job = self.stage.json(&["enqueue", "fetch", &self.repos[repo]]);
@@ -116,6 +122,41 @@ impl Chaos {
         }
     }
 
+    /// Offers a change, pushes it again, or withdraws it.
+    fn propose(&mut self, repo: usize) {
+        let number = self.dice.roll(CHANGES) + 1;
+        let name = format!("refs/pull/{number}/head");
+        let origin = &self.origins[repo];
+        if self.dice.roll(4) == 0 {
+            origin.git(&["update-ref", "-d", &name]);
+            return;
+        }
+        self.commits += 1;
+        origin.set_ref("refs/heads/proposal", "main");
+        let head = origin.commit("proposal", &format!("p{}", self.commits), b"change");
+        origin.set_ref(&name, &head);
+        origin.delete_branch("proposal");
+    }
+
+    /// Whether what is known of a repository's changes is what its remote offers.
+    fn check_changes(&self, repo: usize) {
+        let heads = [
+            "for-each-ref",
+            "--format=%(objectname)",
+            "--sort=-refname",
+            "refs/pull",
+        ];
+        let heads = self.origins[repo].git(&heads);
+        let offered: Vec<&str> = heads.lines().collect();
+        let list = self.stage.json(&["changes", &self.repos[repo]]);
+        let items = list["items"].as_array().expect("a list");
+        let known: Vec<_> = items.iter().map(|item| item["head"].as_str()).collect();
+        assert_eq!(known, offered.into_iter().map(Some).collect::<Vec<_>>());
+        for item in items {
+            assert_eq!(item["freshness"], "current", "{item:#}");
+        }
+    }
+
     fn cut_connections(&self) {
         let cut = "select pg_terminate_backend(pid) from pg_stat_activity \
                     where datname = current_database() and pid <> pg_backend_pid()";
@@ -142,9 +183,10 @@ impl Chaos {
         self.remote.set_bytes_per_second(None);
         wait_until(PATIENCE, "every job to end", || {
             // Age the rows instead of waiting for backoffs.
-            self.stage
-                .sql()
-                .run("update leasectl.job set not_before = now() where state = 'scheduled'");
+            self.stage.sql().run(
+                "update leasectl.change_failure set retry_at = now() where retry_at > now(); \
+                 update leasectl.job set not_before = now() where state = 'scheduled'",
+            );
             let left: i64 = self
                 .stage
                 .sql()
@@ -185,4 +227,6 @@ fn random_faults_lose_no_job_and_break_no_invariant() {
         );
         Origin::at(&chaos.stage.clone_dir(repo)).git(&["fsck", "--full"]);
     }
+    chaos.calm();
+    (0..REPOSITORIES).for_each(|repo| chaos.check_changes(repo));
 }

@@ -40,6 +40,16 @@ fn change(row: &Row) -> Change {
             let head = after["head"].as_str().map(str::to_owned);
             What::Repository { head }
         }
+        "pass" => What::Pass {
+            before: part(row, 8),
+            after: part(row, 9).expect("a row"),
+        },
+        "snapshot" => What::Snapshot,
+        "inventory" => {
+            let after: Value = row.get(9);
+            let generation = after["generation"].as_i64().expect("a number");
+            What::Inventory { generation }
+        }
         _ => What::Branch,
     };
     Change {

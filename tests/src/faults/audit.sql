@@ -1,6 +1,6 @@
 -- Lets the database itself write the history of a fault run: every change of a job's lease, every finished job,
--- everything that a fetch writes and every ref that an index publishes, with the connection and the transaction that
--- did it.
+-- everything that a fetch writes, every ref that an index publishes, and every step of a backfill with the snapshots
+-- that it wrote, with the connection and the transaction that did it.
 -- Rows of one job are numbered in the order of their commits, since each change holds the row's lock;
 -- between rows the commit's own time decides (track_commit_timestamp).
 create schema audit;
@@ -51,7 +51,8 @@ begin
   values ('finished', new.id, new.repo_id, jsonb_build_object(
     'state', new.state, 'owner', new.owner, 'token', new.token, 'outcome', new.outcome,
     'attempt', new.attempt, 'max_attempts', new.max_attempts,
-    'head', new.result ->> 'head', 'error', new.last_error ->> 'code'));
+    'head', new.result ->> 'head', 'exhausted', new.result -> 'exhausted',
+    'error', new.last_error ->> 'code'));
   return null;
 end $$;
 create trigger audit after insert on leasectl.job_history
@@ -85,3 +86,39 @@ begin
 end $$;
 create trigger audit after insert or update or delete on leasectl.index_ref
   for each row execute function audit.index_ref();
+
+create function audit.backfill(b leasectl.backfill) returns jsonb language sql stable as $$
+  select jsonb_build_object(
+    'mode', b.mode, 'generation', b.pass_generation, 'pass_mode', b.pass_mode, 'is_open', b.pass_is_open,
+    'epoch', b.epoch, 'family', b.cursor_family, 'number', b.cursor_number, 'started', audit.us(b.started_at))
+$$;
+
+create function audit.pass() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, before, after)
+  values ('pass', new.repo_id, new.repo_id, audit.backfill(old), audit.backfill(new));
+  return null;
+end $$;
+-- Not its first row, which the first word makes, whoever says it.
+create trigger audit after update on leasectl.backfill
+  for each row execute function audit.pass();
+
+create function audit.snapshot() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, after)
+  select 'snapshot', c.id, c.repo_id, jsonb_build_object('head', encode(new.head, 'hex'))
+    from leasectl.change c
+   where c.id = new.change_id;
+  return null;
+end $$;
+create trigger audit after insert or update on leasectl.change_snapshot
+  for each row execute function audit.snapshot();
+
+create function audit.inventory() returns trigger language plpgsql as $$
+begin
+  insert into audit.change (subject, id, repo, after)
+  values ('inventory', new.repo_id, new.repo_id, jsonb_build_object('generation', new.generation));
+  return null;
+end $$;
+create trigger audit after insert or update on leasectl.change_inventory
+  for each row execute function audit.inventory();

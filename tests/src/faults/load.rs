@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use leasectl_core::changes::{Budget, Mode, set_mode};
 use leasectl_core::database::{Database, DatabaseUrl, PoolOptions};
 use leasectl_core::ids::{JobId, RepoId};
 use leasectl_core::job::{EnqueueRequest, NotBefore, cancel, enqueue, retry};
-use leasectl_core::kind::{FETCH, Kinds, Priority};
+use leasectl_core::kind::{BACKFILL, FETCH, Kinds, Priority};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -106,6 +107,7 @@ impl Source {
                     open.spawn(self.inside_a_transaction());
                 }
                 4 => self.enqueue(6).await,
+                5 => self.backfill().await,
                 _ => self.enqueue(1).await,
             }
             while open.try_join_next().is_some() {}
@@ -118,6 +120,26 @@ impl Source {
         if let Ok(accepted) = enqueue(&self.database, &requests).await {
             let ids = accepted.iter().map(|enqueued| enqueued.job_id);
             remember(&self.accepted, ids);
+        }
+    }
+
+    /// Says which changes are kept current: none at times, else by a pass that is often too small for all of them.
+    async fn backfill(&mut self) {
+        let repo = self.repo();
+        let word = Mode::WORDS[self.dice.roll(Mode::WORDS.len())];
+        let mode: Mode = word.parse().expect("one of its words");
+        let changes = u32::try_from(self.dice.number(1, 12)).unwrap_or(1);
+        if mode == Mode::Off {
+            drop(set_mode(&self.database, repo, mode, Priority::default()).await);
+            return;
+        }
+        let budget = Budget {
+            max_changes: Some(changes),
+            max_runtime_s: None,
+        };
+        let request = EnqueueRequest::new(repo, &BACKFILL, mode.args(budget));
+        if let Ok(accepted) = enqueue(&self.database, &[request]).await {
+            remember(&self.accepted, accepted.iter().map(|job| job.job_id));
         }
     }
 

@@ -8,6 +8,7 @@
 //! is different every time.
 
 mod audit;
+mod beside;
 mod check;
 mod clock;
 mod clones;
@@ -18,8 +19,10 @@ mod load;
 mod member;
 mod poison;
 mod processes;
+mod proposals;
 mod proxy;
 mod record;
+mod remains;
 mod round;
 mod secrets;
 mod tally;
@@ -103,14 +106,18 @@ impl fmt::Display for Summary {
             claims,
             takeovers,
             effects,
+            snapshots,
+            side_by_side,
+            proposals,
             cut_off,
             clones,
         } = self.history;
         writeln!(
             f,
             "{jobs} jobs, {claims} claims, {takeovers} of them takeovers, {effects} effects, \
-             {cut_off} handlers cut off, {clones} clones looked at, {changes} changes of rows judged, \
-             in {} rounds and {} s",
+             {snapshots} snapshots of changes, {side_by_side} claims of fetches and backfills beside each \
+             other, {cut_off} handlers cut off, {clones} clones looked at, {proposals} changes of remotes \
+             compared with git, {changes} changes of rows judged, in {} rounds and {} s",
             self.rounds,
             self.took.as_secs()
         )?;

@@ -62,13 +62,15 @@ impl World {
     }
 
     pub(super) fn set_trap(&mut self, number: usize) {
-        const STATEMENTS: [Statement; 7] = [
+        const STATEMENTS: [Statement; 9] = [
             Statement::Claim,
             Statement::Reclaim,
             Statement::Heartbeat,
             Statement::Settle,
             Statement::Fence,
             Statement::RecordBranches,
+            Statement::SwitchInventory,
+            Statement::RecordSnapshots,
             Statement::Commit,
         ];
         let statement = STATEMENTS[self.dice.roll(STATEMENTS.len())];

@@ -1,6 +1,6 @@
 //! What a run left behind: the history that the checker judges. Nothing here touches a database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -31,6 +31,10 @@ pub(super) struct Trial {
     pub(super) clones: Vec<CloneSeen>,
     /// Repositories as they were after the faults had stopped.
     pub(super) repositories: Vec<RepositorySeen>,
+    /// What was recorded of their changes then, and what Git says of them.
+    pub(super) proposals: Vec<ProposalsSeen>,
+    /// Jobs that were run while the other lane of their repository was held up.
+    pub(super) beside: Vec<BesideSeen>,
     /// Where a secret was found.
     pub(super) leaks: Vec<String>,
     /// Poll interval of the workers, in microseconds.
@@ -68,9 +72,31 @@ pub(super) enum What {
     Finished { id: String, row: FinishedRow },
     /// A fetch was recorded in the repository's row.
     Repository { head: Option<String> },
+    /// The row of a repository's backfill was written.
+    Pass {
+        before: Option<Box<PassRow>>,
+        after: Box<PassRow>,
+    },
+    /// What a change changes was written.
+    Snapshot,
+    /// The inventory of a repository's changes was replaced.
+    Inventory { generation: i64 },
     /// A branch, or a ref of the index, was written or forgotten.
     #[default]
     Branch,
+}
+
+/// How far a repository's backfill is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+pub(super) struct PassRow {
+    pub(super) mode: Option<String>,
+    pub(super) generation: Option<i64>,
+    pub(super) pass_mode: Option<String>,
+    pub(super) is_open: bool,
+    pub(super) epoch: i64,
+    pub(super) family: Option<String>,
+    pub(super) number: Option<i64>,
+    pub(super) started: Option<Micros>,
 }
 
 /// The part of a live job's row that a lease is about.
@@ -117,6 +143,8 @@ pub(super) struct FinishedRow {
     pub(super) max_attempts: i64,
     /// The head that the job's result names.
     pub(super) head: Option<String>,
+    /// Whether a backfill says that nothing is left to study.
+    pub(super) exhausted: Option<bool>,
     pub(super) error: Option<String>,
 }
 
@@ -159,4 +187,82 @@ pub(super) struct RepositorySeen {
     pub(super) recorded_head: String,
     /// Why the clone is not whole.
     pub(super) fault: Option<String>,
+}
+
+/// The changes of a repository after the faults had stopped, it was fetched once more, and the pass that follows had
+/// ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProposalsSeen {
+    pub(super) name: String,
+    /// Which changes are kept current.
+    pub(super) mode: String,
+    /// What the remote offers, by family and number.
+    pub(super) offered: BTreeMap<(String, i64), Offered>,
+    /// What is recorded.
+    pub(super) recorded: Vec<Recorded>,
+    /// The default branch's commits, as `git log` lists them.
+    pub(super) log: Vec<String>,
+    /// Those that are recorded.
+    pub(super) commits: Vec<String>,
+}
+
+/// A change that a remote offers, and what plain git says of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Offered {
+    pub(super) reference: String,
+    pub(super) head: String,
+    /// Whether the default branch does not have it.
+    pub(super) is_open: bool,
+    /// The commit of the target with which it is to be compared.
+    pub(super) base: String,
+    /// The rest is of the recorded base, where there is one.
+    pub(super) merge_base: Option<String>,
+    pub(super) commits: BTreeSet<String>,
+    /// Lines added and deleted by path; none of what is binary.
+    pub(super) files: BTreeMap<String, (Option<i64>, Option<i64>)>,
+}
+
+/// A change as it is recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) family: String,
+    pub(super) number: i64,
+    pub(super) reference: String,
+    pub(super) head: String,
+    pub(super) freshness: Option<String>,
+    /// None of one that was never studied.
+    pub(super) snapshot: Option<SnapshotSeen>,
+}
+
+/// What a change changes, as it is recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct SnapshotSeen {
+    pub(super) head: String,
+    pub(super) base: Option<String>,
+    pub(super) merge_base: Option<String>,
+    pub(super) is_open: bool,
+    /// Commits, files, added and deleted lines in all.
+    pub(super) totals: [i64; 4],
+    pub(super) commits: Vec<String>,
+    pub(super) files: Vec<FileSeen>,
+}
+
+/// A file of a change, as it is recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct FileSeen {
+    pub(super) path: String,
+    pub(super) old_path: Option<String>,
+    pub(super) additions: Option<i64>,
+    pub(super) deletions: Option<i64>,
+}
+
+/// A job was run while a job of another lane of its repository could not go on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct BesideSeen {
+    /// The lane that was held up.
+    pub(super) held: String,
+    /// The lane of the job that was run.
+    pub(super) lane: String,
+    /// How that job stood when the other one was let go.
+    pub(super) state: String,
 }

@@ -12,7 +12,7 @@ use super::member::POLL;
 use super::record::{RepositorySeen, Trial, What};
 use super::tally::Tally;
 use super::world::World;
-use super::{Plan, audit};
+use super::{Plan, audit, remains};
 use crate::wait::pause;
 
 /// Between two faults.
@@ -54,6 +54,12 @@ pub(super) struct Counts {
     pub(super) claims: usize,
     pub(super) takeovers: usize,
     pub(super) effects: usize,
+    /// Times that what a change changes was written.
+    pub(super) snapshots: usize,
+    /// Claims of fetches while a backfill of the repository was under way, and the other way round.
+    pub(super) side_by_side: usize,
+    /// Changes of remotes that were compared with what git says.
+    pub(super) proposals: usize,
     pub(super) cut_off: usize,
     pub(super) clones: usize,
 }
@@ -65,6 +71,9 @@ impl Counts {
         self.claims += other.claims;
         self.takeovers += other.takeovers;
         self.effects += other.effects;
+        self.snapshots += other.snapshots;
+        self.side_by_side += other.side_by_side;
+        self.proposals += other.proposals;
         self.cut_off += other.cut_off;
         self.clones += other.clones;
     }
@@ -121,10 +130,16 @@ fn finish(world: &mut World) -> (Trial, Vec<Violation>) {
             .fences
             .extend(last.iter().flat_map(super::member::Member::take_fences));
     }
+    world.say_modes();
+    wait_for_the_end(world);
     let repositories = (0..world.sources.len())
         .map(|number| recovered(world, number))
         .collect();
+    let beside = world.work_beside();
+    wait_for_the_end(world);
     let sql = world.sql();
+    let sources = world.sources.iter();
+    let proposals = sources.map(|source| remains::look(&sql, source)).collect();
     let states = states(world);
     let mut fences = Vec::new();
     for member in &mut world.members {
@@ -152,21 +167,25 @@ fn finish(world: &mut World) -> (Trial, Vec<Violation>) {
         cut_off: std::mem::take(&mut world.cut_off),
         clones: world.clones.seen(),
         repositories,
+        proposals,
+        beside,
         leaks: world.secrets.leaks(),
         poll_us: i64::try_from(POLL.as_micros()).unwrap_or(i64::MAX),
     };
     (trial, violations)
 }
 
-/// Waits until there is no live job any more; backoffs are aged instead of waited for.
+/// Waits until there is no live job any more; backoffs are aged instead of waited for, those of changes too.
 fn wait_for_the_end(world: &mut World) {
     let started = Instant::now();
     let age = "update leasectl.job set not_before = now() where state = 'scheduled' \
                   and not_before > now()";
+    let age_changes = "update leasectl.change_failure set retry_at = now() where retry_at > now()";
     let count = "select count(*) from leasectl.job";
     while started.elapsed() < CALM {
         world.replace_ended();
         let sql = world.sql();
+        drop(sql.try_rows(age_changes, &[]));
         drop(sql.try_rows(age, &[]));
         if let Ok(rows) = sql.try_rows(count, &[])
             && rows[0].get::<_, i64>(0) == 0
@@ -177,9 +196,10 @@ fn wait_for_the_end(world: &mut World) {
     }
 }
 
-/// Fetches a repository once more, without any fault.
+/// Fetches a repository once more, without any fault. One of its changes has moved, so that a pass has to follow.
 fn recovered(world: &mut World, number: usize) -> RepositorySeen {
     let sql = world.sql();
+    world.sources[number].proposals.move_for_certain();
     let (id, name) = {
         let source = &world.sources[number];
         (source.id.clone(), source.name.clone())
@@ -221,22 +241,47 @@ fn counts(trial: &Trial) -> Counts {
         changes: trial.changes.len(),
         cut_off: trial.cut_off.iter().map(|seen| seen.running).sum(),
         clones: trial.clones.len(),
+        proposals: trial.proposals.iter().map(|seen| seen.offered.len()).sum(),
         ..Counts::default()
     };
+    let mut live: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for change in &trial.changes {
         match &change.what {
-            What::Job { before, after, .. } => {
+            What::Job { id, before, after } => {
                 let token = |row: &Option<Box<super::record::JobRow>>| row.as_ref()?.token;
                 if token(after).is_some() && token(after) != token(before) {
                     counts.claims += 1;
                     counts.takeovers += usize::from(token(before).is_some());
+                    let other = after.as_ref().and_then(|row| other_lane(&row.lane));
+                    let is_beside =
+                        other.is_some_and(|lane| live.contains_key(&(change.repo.as_str(), lane)));
+                    counts.side_by_side += usize::from(is_beside);
+                }
+                let Some(row) = after.as_ref().or(before.as_ref()) else {
+                    continue;
+                };
+                let lane = (change.repo.as_str(), row.lane.as_str());
+                if after.as_ref().is_some_and(|row| row.is_running()) {
+                    live.insert(lane, id);
+                } else if live.get(&lane) == Some(&id.as_str()) {
+                    live.remove(&lane);
                 }
             }
             What::Repository { .. } => counts.effects += 1,
-            What::Finished { .. } | What::Branch => {}
+            What::Snapshot => counts.snapshots += 1,
+            What::Finished { .. } | What::Pass { .. } | What::Inventory { .. } | What::Branch => {}
         }
     }
     counts
+}
+
+/// The other one of the two lanes that keep changes.
+fn other_lane(lane: &str) -> Option<&'static str> {
+    match lane {
+        "fetch" => Some("backfill"),
+        "backfill" => Some("fetch"),
+        _ => None,
+    }
 }
 
 /// Keeps logs and history of a round that broke something.

@@ -23,12 +23,16 @@ pub(super) enum Statement {
     Fence,
     /// Writes branch heads under the fence.
     RecordBranches,
+    /// Replaces the inventory of changes under the fence.
+    SwitchInventory,
+    /// Writes what changes change, under the fence.
+    RecordSnapshots,
     /// Ends a transaction.
     Commit,
 }
 
 impl Statement {
-    const KNOWN: [(Self, &'static str); 6] = [
+    const KNOWN: [(Self, &'static str); 8] = [
         (
             Self::Claim,
             include_str!("../../../crates/leasectl-core/src/lease/claim.sql"),
@@ -52,6 +56,14 @@ impl Statement {
         (
             Self::RecordBranches,
             include_str!("../../../crates/leasectl-core/src/repository/record_branches.sql"),
+        ),
+        (
+            Self::SwitchInventory,
+            include_str!("../../../crates/leasectl-core/src/changes/inventory_switch.sql"),
+        ),
+        (
+            Self::RecordSnapshots,
+            include_str!("../../../crates/leasectl-core/src/changes/record_snapshots.sql"),
         ),
     ];
 

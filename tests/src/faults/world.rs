@@ -16,6 +16,7 @@ use super::garbage::Garbage;
 use super::load::Load;
 use super::member::{self, Member};
 use super::poison::Poison;
+use super::proposals::Proposals;
 use super::proxy::Sprung;
 use super::record::{CutOff, FenceAsked};
 use super::secrets::Secrets;
@@ -35,6 +36,8 @@ const REPOSITORIES: usize = 5;
 const WEIGHT_BYTES: usize = 60_000;
 /// Heads that a remote moves between.
 const HEADS: usize = 24;
+/// Which changes of the repositories are kept current, in turn.
+const MODES: [&str; 3] = ["full_history", "open_and_recent", "open_only"];
 /// The disk of one worker, in bytes.
 const SMALL_DISK_BYTES: u64 = 12 << 20;
 
@@ -45,12 +48,17 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) origin: Origin,
     pub(super) heads: Vec<String>,
+    pub(super) proposals: Proposals,
+    /// Which of its changes are kept current at the beginning and the end; in between that is said anew at random.
+    pub(super) mode: &'static str,
 }
 
 /// Everything that faults can happen to. Fields are dropped in their order: processes first.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) dice: Dice,
+    /// Decides how remotes move, so that the schedule of faults does not hang on it.
+    motion: Dice,
     pub(super) tally: Tally,
     pub(super) members: Vec<Member>,
     pub(super) garbage: Garbage,
@@ -97,7 +105,7 @@ impl World {
         let secrets = Secrets::plant(&stage, &url);
         let remote = Remote::start();
         let sources: Vec<Source> = (0..=REPOSITORIES)
-            .map(|number| source(&stage, &remote, &format!("acme/r{number}")))
+            .map(|number| source(&stage, &remote, number))
             .collect();
         let small_disk = SmallDisk::mount(&stage.folder().join("small"), SMALL_DISK_BYTES)
             .map_err(|reason| skip(&reason))
@@ -115,6 +123,7 @@ impl World {
         let poisoned = sources.last().expect("one repository").id.clone();
         let mut world = Self {
             dice: Dice::with_seed(seed),
+            motion: Dice::with_seed(seed ^ 0x000C_4A9E),
             tally: Tally::default(),
             members,
             garbage,
@@ -134,6 +143,7 @@ impl World {
             clock,
             stage,
         };
+        world.say_modes();
         for number in 0..workers {
             world.members[number].start(&world.stage, &world.clock, 0);
         }
@@ -174,6 +184,16 @@ impl World {
             self.tally.count(found);
         }
         self.move_a_head();
+        let which = self.motion.roll(self.sources.len());
+        self.sources[which].proposals.move_one(&mut self.motion);
+    }
+
+    /// Says which changes of each repository are kept current, and has a pass accepted for each.
+    pub(super) fn say_modes(&self) {
+        for source in &self.sources {
+            let words = ["backfill", source.id.as_str(), "--mode", source.mode];
+            self.stage.run(&words).ok();
+        }
     }
 
     fn take_sprung(&mut self) {
@@ -208,6 +228,10 @@ impl World {
     /// Points the branch of some repository at another commit, older or newer.
     fn move_a_head(&mut self) {
         let which = self.dice.roll(self.sources.len());
+        self.move_head_of(which);
+    }
+
+    pub(super) fn move_head_of(&mut self, which: usize) {
         let source = &self.sources[which];
         let head = &source.heads[self.dice.roll(source.heads.len())];
         let refs = source.origin.path().join("refs/heads");
@@ -245,14 +269,18 @@ impl World {
 }
 
 /// Makes a repository with a history long enough to move about in, and registers it.
-fn source(stage: &Stage, remote: &Remote, name: &str) -> Source {
-    let origin = remote.heavy_repository(name, WEIGHT_BYTES);
-    let heads = origin.commit_many("main", HEADS);
+fn source(stage: &Stage, remote: &Remote, number: usize) -> Source {
+    let name = format!("acme/r{number}");
+    let origin = remote.heavy_repository(&name, WEIGHT_BYTES);
+    let mut heads = origin.commit_many("main", HEADS);
+    let proposals = Proposals::make(&origin, &mut heads);
     Source {
-        id: stage.register(&remote.url(name)),
-        name: name.to_owned(),
+        id: stage.register(&remote.url(&name)),
+        name,
         origin,
         heads,
+        proposals,
+        mode: MODES[number % MODES.len()],
     }
 }
 

@@ -1,8 +1,15 @@
 //! The history as claims, ends and effects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::faults::record::{Change, FenceAsked, FinishedRow, JobRow, Micros, Trial, What};
+use crate::faults::record::{
+    Change, FenceAsked, FinishedRow, JobRow, Micros, PassRow, Trial, What,
+};
+
+/// The lane in which fetches work.
+pub(super) const FETCH: &str = "fetch";
+/// The lane in which changes are studied.
+pub(super) const BACKFILL: &str = "backfill";
 
 /// A history that has been read once.
 pub(super) struct Digest<'a> {
@@ -50,7 +57,7 @@ pub(super) struct End<'a> {
     pub(super) after: Option<&'a JobRow>,
 }
 
-/// A transaction wrote what a fetch found, or where an index has a ref lead.
+/// A transaction wrote what a fetch found, where an index has a ref lead, or what a backfill studied.
 #[derive(Debug)]
 pub(super) struct Effect<'a> {
     pub(super) repo: &'a str,
@@ -60,6 +67,10 @@ pub(super) struct Effect<'a> {
     pub(super) fence: Option<&'a FenceAsked>,
     /// The head that was recorded, when the repository's row was written.
     pub(super) head: Option<Option<&'a str>>,
+    /// The lanes in which jobs write such rows, where only one does.
+    pub(super) lanes: BTreeSet<&'static str>,
+    /// Where the backfill stood after it, when its row was written.
+    pub(super) pass: Option<&'a PassRow>,
 }
 
 impl<'a> Digest<'a> {
@@ -107,7 +118,11 @@ impl<'a> Digest<'a> {
                 What::Finished { id, row } => {
                     finished.insert((id.as_str(), change.xid.as_str()), row);
                 }
-                What::Repository { .. } | What::Branch => {}
+                What::Repository { .. }
+                | What::Pass { .. }
+                | What::Snapshot
+                | What::Inventory { .. }
+                | What::Branch => {}
             }
         }
         claims.sort_by_key(|claim| (claim.change.committed, claim.change.seq));
@@ -134,9 +149,12 @@ fn effects(trial: &Trial) -> Vec<Effect<'_>> {
     }
     let mut effects: BTreeMap<&str, Effect<'_>> = BTreeMap::new();
     for change in &trial.changes {
-        let head = match &change.what {
-            What::Repository { head } => Some(head.as_deref()),
-            What::Branch => None,
+        let (lane, head, pass) = match &change.what {
+            What::Repository { head } => (Some(FETCH), Some(head.as_deref()), None),
+            What::Inventory { .. } => (Some(FETCH), None, None),
+            What::Pass { after, .. } => (Some(BACKFILL), None, Some(&**after)),
+            What::Snapshot => (Some(BACKFILL), None, None),
+            What::Branch => (None, None, None),
             What::Job { .. } | What::Finished { .. } => continue,
         };
         // Those on the socket are the operator's.
@@ -150,8 +168,12 @@ fn effects(trial: &Trial) -> Vec<Effect<'_>> {
             committed: change.committed,
             fence,
             head: None,
+            lanes: BTreeSet::new(),
+            pass: None,
         });
         effect.head = effect.head.or(head);
+        effect.lanes.extend(lane);
+        effect.pass = pass.or(effect.pass);
     }
     effects.into_values().collect()
 }

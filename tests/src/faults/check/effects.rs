@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::digest::{Digest, Effect};
-use crate::faults::record::Micros;
-
-/// The lane that fetches work in, the only kind that names in its result what it recorded.
-const LANE: &str = "fetch";
+use super::digest::{BACKFILL, Digest, Effect, End, FETCH};
+use crate::faults::record::{FinishedRow, Micros};
 
 /// Of each token its owner and its lane.
-fn holders<'a>(digest: &'a Digest<'a>) -> HashMap<i64, (&'a str, &'a str)> {
+pub(super) fn holders<'a>(digest: &'a Digest<'a>) -> HashMap<i64, (&'a str, &'a str)> {
     let claims = digest.claims.iter();
     claims
         .map(|claim| (claim.token, (claim.owner(), claim.after.lane.as_str())))
@@ -76,7 +73,7 @@ pub(super) fn what_a_job_published_is_of_its_completing_token(digest: &Digest<'_
     let holders = holders(digest);
     let is_of_a_fetch = |effect: &&Effect<'_>| {
         let holder = effect.fence.and_then(|fence| holders.get(&fence.token));
-        holder.is_none_or(|(_, lane)| *lane == LANE)
+        holder.is_none_or(|(_, lane)| *lane == FETCH)
     };
     let mut recorded: BTreeMap<&str, Vec<&Effect<'_>>> = BTreeMap::new();
     for effect in digest.effects.iter().filter(is_of_a_fetch) {
@@ -98,37 +95,51 @@ pub(super) fn what_a_job_published_is_of_its_completing_token(digest: &Digest<'_
 }
 
 pub(super) fn what_completed_is_there(digest: &Digest<'_>) -> Vec<String> {
-    let mut heads: HashMap<(&str, i64), Vec<&Effect<'_>>> = HashMap::new();
+    let mut written: HashMap<(&str, i64), Vec<&Effect<'_>>> = HashMap::new();
     for effect in &digest.effects {
         if let Some(fence) = effect.fence {
-            let of_lease = heads.entry((fence.job.as_str(), fence.token)).or_default();
+            let of_lease = written
+                .entry((fence.job.as_str(), fence.token))
+                .or_default();
             of_lease.push(effect);
         }
     }
-    let missing = |end: &super::digest::End<'_>| {
+    let missing = |end: &End<'_>| {
         let row = digest.finished.get(&(end.job, end.change.xid.as_str()))?;
-        if row.state != "completed" || end.before.lane != LANE {
-            return None;
-        }
-        let effects = heads.get(&(end.job, end.token));
-        let is_there = effects.into_iter().flatten().any(|effect| {
-            effect.committed <= end.change.committed && effect.head == Some(row.head.as_deref())
-        });
+        let effects = written.get(&(end.job, end.token));
+        let mut before = effects
+            .into_iter()
+            .flatten()
+            .filter(|effect| effect.committed <= end.change.committed);
+        let is_claimed = [FETCH, BACKFILL].contains(&end.before.lane.as_str());
+        let is_there =
+            row.state != "completed" || !is_claimed || before.any(|effect| says(effect, end, row));
         (!is_there).then(|| {
             format!(
-                "job {} completed under token {} with head {:?}, but recorded {effects:?}",
-                end.job, end.token, row.head
+                "job {} completed under token {} as {row:?}, but recorded {effects:?}",
+                end.job, end.token
             )
         })
     };
     digest.ends.iter().filter_map(missing).collect()
 }
 
+/// Whether a job's effect is what its result claims.
+fn says(effect: &Effect<'_>, end: &End<'_>, row: &FinishedRow) -> bool {
+    match (end.before.lane.as_str(), effect.pass) {
+        (FETCH, _) => effect.head == Some(row.head.as_deref()),
+        (_, Some(pass)) => {
+            row.exhausted != Some(true) || !pass.is_open || pass.mode.as_deref() == Some("off")
+        }
+        (_, None) => false,
+    }
+}
+
 /// Repository, token and end of every completed fetch.
 fn completed<'a>(digest: &'a Digest<'a>) -> impl Iterator<Item = (&'a str, i64, Micros)> {
-    let is_completed = |end: &&super::digest::End<'_>| {
+    let is_completed = |end: &&End<'_>| {
         let row = digest.finished.get(&(end.job, end.change.xid.as_str()));
-        row.is_some_and(|row| row.state == "completed") && end.before.lane == LANE
+        row.is_some_and(|row| row.state == "completed") && end.before.lane == FETCH
     };
     let completed = digest.ends.iter().filter(is_completed);
     completed.map(|end| (end.change.repo.as_str(), end.token, end.change.committed))
@@ -202,6 +213,30 @@ mod tests {
         sample.fence(1, 13).write(1, "stale", 14);
         sample.complete(2, FETCHED, 20);
         assert!(sample.breaks("I5"));
+    }
+
+    #[test]
+    fn i6_catches_a_backfill_that_says_it_is_done_and_did_not_end_its_pass() {
+        let finished = |is_open: bool| {
+            let mut sample = Sample::backfilling();
+            sample.claim(1, 10).fence(1, 11).pass(is_open, None, 12);
+            sample.complete(1, FETCHED, 20);
+            sample.last_finished().exhausted = Some(true);
+            sample.breaks("I6")
+        };
+        assert!(!finished(false));
+        assert!(finished(true));
+        let mut sample = Sample::backfilling();
+        sample.claim(1, 10).complete(1, FETCHED, 20);
+        assert!(sample.breaks("I6"));
+    }
+
+    #[test]
+    fn i2_and_i3_catch_a_snapshot_that_came_too_late() {
+        let mut sample = Sample::backfilling();
+        sample.claim(1, 10).fence(1, 11);
+        sample.takeover(2, 5_000_000).snapshot(5_000_001);
+        assert!(sample.breaks("I2") && sample.breaks("I3"));
     }
 
     #[test]

@@ -22,6 +22,29 @@ pub(super) fn tokens_grow_with_every_claim_of_a_lane(digest: &Digest<'_>) -> Vec
     broken
 }
 
+pub(super) fn one_live_lease_in_each_lane(digest: &Digest<'_>) -> Vec<String> {
+    let claims = digest.claims.iter();
+    let begun = claims.map(|claim| (claim.change, &claim.after.lane, claim.token, true));
+    let ends = digest.ends.iter();
+    let ended = ends.map(|end| (end.change, &end.before.lane, end.token, false));
+    let mut steps: Vec<_> = begun.chain(ended).collect();
+    // A takeover ends a lease and begins another in one change.
+    steps.sort_by_key(|(change, _, _, begins)| (change.committed, change.seq, *begins));
+    let mut live: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    let mut broken = Vec::new();
+    for (change, lane, token, begins) in steps {
+        let lane = (change.repo.as_str(), lane.as_str());
+        if begins {
+            if let Some(other) = live.insert(lane, token) {
+                broken.push(format!("token {other} was alive in {lane:?}: {change:?}"));
+            }
+        } else if live.get(&lane) == Some(&token) {
+            live.remove(&lane);
+        }
+    }
+    broken
+}
+
 pub(super) fn running_means_owner_and_token(digest: &Digest<'_>) -> Vec<String> {
     let rows = digest.trial.changes.iter().filter_map(row);
     let halves = rows.filter(|(_, row)| !row.is_whole);
@@ -84,7 +107,12 @@ pub(super) fn no_late_heartbeat_revives_a_lease(digest: &Digest<'_>) -> Vec<Stri
 fn row(change: &Change) -> Option<(&Change, &JobRow)> {
     match &change.what {
         What::Job { after, .. } => after.as_deref().map(|row| (change, row)),
-        What::Finished { .. } | What::Repository { .. } | What::Branch => None,
+        What::Finished { .. }
+        | What::Repository { .. }
+        | What::Pass { .. }
+        | What::Snapshot
+        | What::Inventory { .. }
+        | What::Branch => None,
     }
 }
 
@@ -100,6 +128,19 @@ mod tests {
         let mut sample = Sample::new();
         sample.claim(5, 10).complete(5, FETCHED, 20).claim(4, 30);
         assert!(sample.breaks("I1"));
+    }
+
+    #[test]
+    fn p3_catches_two_live_leases_of_a_lane_and_lets_lanes_work_side_by_side() {
+        let mut sample = Sample::backfilling();
+        sample.claim(1, 10).claim_beside("fetch", 2, 20);
+        assert!(!sample.breaks("P3"));
+        sample.claim_beside("backfill", 3, 30);
+        assert!(sample.breaks("P3"));
+        let mut sample = Sample::new();
+        sample.claim(1, 10).takeover(2, 5_000_000);
+        sample.complete(2, FETCHED, 5_000_010).claim(3, 5_000_020);
+        assert!(!sample.breaks("P3"));
     }
 
     #[test]

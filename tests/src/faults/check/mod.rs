@@ -1,6 +1,7 @@
 //! Judges a history: one function for each invariant of the reliability text, none of which trusts
 //! what the programs say about themselves.
 
+mod changes;
 mod digest;
 mod effects;
 mod ends;
@@ -8,6 +9,7 @@ mod leases;
 mod outside;
 #[cfg(test)]
 mod sample;
+mod snapshots;
 mod takeover;
 
 use std::fmt;
@@ -18,7 +20,7 @@ use super::record::Trial;
 /// Something that must never be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
-    /// The invariant, as `I1`.
+    /// The invariant, as `I1`; `P3` is the promise, `C1` to `C4` are of changes.
     pub invariant: &'static str,
     /// What was found.
     pub found: String,
@@ -34,7 +36,7 @@ impl fmt::Display for Violation {
 type Check = fn(&Digest<'_>) -> Vec<String>;
 
 /// Every invariant that a history can show to be broken.
-const CHECKS: [(&str, Check); 16] = [
+const CHECKS: [(&str, Check); 21] = [
     ("I1", leases::tokens_grow_with_every_claim_of_a_lane),
     ("I2", effects::no_effect_commits_after_a_newer_claim),
     ("I3", effects::no_effect_after_the_end_of_its_lease),
@@ -54,6 +56,11 @@ const CHECKS: [(&str, Check); 16] = [
     ("I14", outside::damaged_caches_cost_time_only),
     ("I15", leases::no_late_heartbeat_revives_a_lease),
     ("I16", outside::no_secret_is_shown),
+    ("P3", leases::one_live_lease_in_each_lane),
+    ("C1", changes::the_inventory_is_what_the_remote_offers),
+    ("C2", snapshots::what_is_recorded_is_what_git_says),
+    ("C3", changes::passes_go_forward_under_their_own_leases),
+    ("C4", changes::no_lane_waits_for_another),
 ];
 
 /// Judges a round; empty when every invariant holds.

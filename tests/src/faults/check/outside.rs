@@ -3,13 +3,14 @@
 use super::digest::Digest;
 use crate::faults::record::CutOff;
 
-/// Ends that the injected faults explain: a remote that fails, a full disk, workers that die. A
+/// Ends that the injected faults explain: a remote that fails or has moved on, a full disk, workers that die. A
 /// damaged clone is none of them, nor is anything that a program did not expect.
-const EXPLAINED: [&str; 6] = [
+const EXPLAINED: [&str; 7] = [
     "attempts_exhausted",
     "repo_unavailable",
     "remote_timeout",
     "disk_full",
+    "ref_not_found",
     "no_progress",
     "cancelled",
 ];

@@ -1,7 +1,12 @@
 //! Histories made by hand, for the checks' own tests.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Violation, judge};
-use crate::faults::record::{Change, FenceAsked, FinishedRow, JobRow, Micros, Trial, What};
+use crate::faults::record::{
+    Change, FenceAsked, FileSeen, FinishedRow, JobRow, Micros, Offered, PassRow, ProposalsSeen,
+    Recorded, SnapshotSeen, Trial, What,
+};
 
 pub(super) const JOB: &str = "job";
 pub(super) const FETCHED: &str = "head";
@@ -13,6 +18,7 @@ const STALE_AFTER: Micros = 2_000_000;
 pub(super) struct Sample {
     pub(super) trial: Trial,
     row: JobRow,
+    pass: Option<Box<PassRow>>,
     booted: Micros,
 }
 
@@ -35,6 +41,7 @@ impl Sample {
         Self {
             trial,
             row,
+            pass: None,
             booted: -60_000_000,
         }
     }
@@ -43,6 +50,13 @@ impl Sample {
     pub(super) fn indexing() -> Self {
         let mut sample = Self::new();
         sample.row.lane = "index".to_owned();
+        sample
+    }
+
+    /// The same of a backfill.
+    pub(super) fn backfilling() -> Self {
+        let mut sample = Self::new();
+        sample.row.lane = "backfill".to_owned();
         sample
     }
 
@@ -131,6 +145,7 @@ impl Sample {
             attempt,
             max_attempts: 5,
             head: Some(head.to_owned()),
+            exhausted: None,
             error: None,
         };
         let id = JOB.to_owned();
@@ -158,6 +173,54 @@ impl Sample {
         self.push(What::Branch, at)
     }
 
+    /// A backfill notes how far its pass is.
+    pub(super) fn pass(&mut self, is_open: bool, number: Option<i64>, at: Micros) -> &mut Self {
+        let after = Box::new(PassRow {
+            mode: Some("open_only".to_owned()),
+            generation: Some(1),
+            is_open,
+            family: number.map(|_| "pull".to_owned()),
+            number,
+            ..PassRow::default()
+        });
+        let before = self.pass.replace(after.clone());
+        self.push(What::Pass { before, after }, at)
+    }
+
+    /// The row that a backfill wrote last.
+    pub(super) fn last_pass(&mut self) -> &mut PassRow {
+        let rows = self.trial.changes.iter_mut().rev();
+        let mut rows = rows.filter_map(|change| match &mut change.what {
+            What::Pass { after, .. } => Some(&mut **after),
+            What::Job { .. }
+            | What::Finished { .. }
+            | What::Repository { .. }
+            | What::Snapshot
+            | What::Inventory { .. }
+            | What::Branch => None,
+        });
+        rows.next().unwrap()
+    }
+
+    /// A backfill writes what a change changes.
+    pub(super) fn snapshot(&mut self, at: Micros) -> &mut Self {
+        self.push(What::Snapshot, at)
+    }
+
+    /// A fetch replaces the inventory.
+    pub(super) fn inventory(&mut self, generation: i64, at: Micros) -> &mut Self {
+        self.push(What::Inventory { generation }, at)
+    }
+
+    /// The same worker claims another job of the same repository, in that lane.
+    pub(super) fn claim_beside(&mut self, lane: &str, token: i64, at: Micros) -> &mut Self {
+        let mut other = Self::new();
+        other.row.lane = lane.to_owned();
+        other.claim(token, at);
+        self.trial.changes.append(&mut other.trial.changes);
+        self
+    }
+
     /// The same worker claims an index of the same repository, which publishes a ref.
     pub(super) fn index_beside(&mut self, token: i64, at: Micros) -> &mut Self {
         let mut other = Self::indexing();
@@ -182,7 +245,12 @@ impl Sample {
         let rows = self.trial.changes.iter_mut().rev();
         let mut rows = rows.filter_map(|change| match &mut change.what {
             What::Job { after, .. } => after.as_deref_mut(),
-            What::Finished { .. } | What::Repository { .. } | What::Branch => None,
+            What::Finished { .. }
+            | What::Repository { .. }
+            | What::Pass { .. }
+            | What::Snapshot
+            | What::Inventory { .. }
+            | What::Branch => None,
         });
         rows.next().unwrap()
     }
@@ -191,7 +259,12 @@ impl Sample {
         let rows = self.trial.changes.iter_mut().rev();
         let mut rows = rows.filter_map(|change| match &mut change.what {
             What::Finished { row, .. } => Some(row),
-            What::Job { .. } | What::Repository { .. } | What::Branch => None,
+            What::Job { .. }
+            | What::Repository { .. }
+            | What::Pass { .. }
+            | What::Snapshot
+            | What::Inventory { .. }
+            | What::Branch => None,
         });
         rows.next().unwrap()
     }
@@ -225,4 +298,56 @@ impl Sample {
         });
         self
     }
+}
+
+/// A repository with one open change of one commit and one file, all of which is recorded.
+pub(super) fn known() -> ProposalsSeen {
+    let offered = Offered {
+        reference: "refs/pull/7/head".to_owned(),
+        head: "head".to_owned(),
+        is_open: true,
+        base: "base".to_owned(),
+        merge_base: Some("merge base".to_owned()),
+        commits: BTreeSet::from(["head".to_owned()]),
+        files: BTreeMap::from([("a".to_owned(), (Some(2), Some(1)))]),
+    };
+    let snapshot = SnapshotSeen {
+        head: "head".to_owned(),
+        base: Some("base".to_owned()),
+        merge_base: Some("merge base".to_owned()),
+        is_open: true,
+        totals: [1, 1, 2, 1],
+        commits: vec!["head".to_owned()],
+        files: vec![FileSeen {
+            path: "a".to_owned(),
+            old_path: None,
+            additions: Some(2),
+            deletions: Some(1),
+        }],
+    };
+    let recorded = Recorded {
+        family: "pull".to_owned(),
+        number: 7,
+        reference: "refs/pull/7/head".to_owned(),
+        head: "head".to_owned(),
+        freshness: Some("current".to_owned()),
+        snapshot: Some(snapshot),
+    };
+    ProposalsSeen {
+        name: "acme/r0".to_owned(),
+        mode: "full_history".to_owned(),
+        offered: BTreeMap::from([(("pull".to_owned(), 7), offered)]),
+        recorded: vec![recorded],
+        log: vec!["base".to_owned()],
+        commits: vec!["base".to_owned()],
+    }
+}
+
+/// Whether a doctored end breaks an invariant.
+pub(super) fn breaks(invariant: &str, doctor: impl FnOnce(&mut ProposalsSeen)) -> bool {
+    let mut seen = known();
+    doctor(&mut seen);
+    let mut sample = Sample::fetched();
+    sample.trial.proposals.push(seen);
+    sample.breaks(invariant)
 }
