@@ -10,6 +10,10 @@ use crate::ids::RepoId;
 use crate::job::read_json;
 use crate::time::Timestamp;
 
+/// How many of a repository's finished jobs are looked at: what older ones tell is unknown. A repository of which
+/// nothing changes has fewer in a week, even if it is to be fetched every minute.
+const LOOKED_AT: i64 = 2_000;
+
 /// Where a repository's synchronisation stands.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -86,7 +90,9 @@ pub async fn change_status(
     let statement = client
         .prepare_cached(include_str!("change_status.sql"))
         .await?;
-    let row = client.query_opt(&statement, &[&name.as_str()]).await?;
+    let row = client
+        .query_opt(&statement, &[&name.as_str(), &LOOKED_AT])
+        .await?;
     row.as_ref().map(from_row).transpose()
 }
 

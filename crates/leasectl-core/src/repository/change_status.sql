@@ -1,6 +1,6 @@
--- A repository's synchronisation diagnostics. $1 name.
--- Locks: none. Index: repository_name_key, job_one_per_lane, job_parked, job_history_repo, backfill_pkey,
--- change_inventory_pkey, change_key, change_snapshot_pkey, change_failure_pkey.
+-- A repository's synchronisation diagnostics. $1 name, $2 so many of its finished jobs are looked at, the latest.
+-- Locks: none. Index: repository_name_key, job_one_per_lane, job_parked, job_history_repo, index_ref_pkey,
+-- backfill_pkey, change_inventory_pkey, change_key, change_snapshot_pkey, change_failure_pkey.
 -- Zero rows: there is no such repository.
 with repo as (
   select r.id, r.name, r.last_successful_fetch_at, r.dirty_since, r.last_webhook_at, r.last_requested_fetch_at
@@ -16,9 +16,15 @@ with repo as (
          live.lease_expires_at as expires_at
     from live where live.state = 'running'
 ), ended as materialized (
-  -- Read once for all kinds: an index that helps with the kind would cost every settlement.
+  -- Read once for all kinds: an index that helps with the kind would cost every settlement. And of a busy
+  -- repository not all, which would be what many days have left.
   select h.kind, h.args, h.created_at, h.started_at, h.finished_at, h.state, h.last_error
-    from leasectl.job_history h join repo on repo.id = h.repo_id
+    from repo
+   cross join lateral (
+     select latest.* from leasectl.job_history latest
+      where latest.repo_id = repo.id
+      order by latest.id desc
+      limit $2) h
    where h.kind in ('fetch', 'index', 'backfill')
 ), finished as (
   select * from ended where kind = 'fetch'
@@ -64,7 +70,10 @@ select repo.id, repo.name, repo.last_successful_fetch_at,
        requested.last_started_at as last_fetch_started_at,
        (select max(finished_at) from finished) as last_fetch_finished_at,
        indexed.last_started_at as last_index_started_at,
-       indexed.last_finished_at as last_index_finished_at,
+       -- An index may be older than all the jobs that were looked at: then this is when it was published.
+       coalesce(indexed.last_finished_at,
+                (select max(x.indexed_at) from leasectl.index_ref x
+                  where x.repo_id = repo.id and indexed.last_started_at is null)) as last_index_finished_at,
        (select e.last_error
           from (select kind, last_error, coalesce(lease_heartbeat_at, not_before, created_at) as at
                   from live where last_error is not null

@@ -7,6 +7,7 @@
 )]
 
 mod diagnostics;
+mod diagnostics_bounded;
 mod failing;
 #[path = "../protocol/fixture.rs"]
 #[expect(
