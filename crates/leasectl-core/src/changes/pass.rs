@@ -165,7 +165,7 @@ pub async fn finish_pass(
         .prepare_cached(include_str!("pass_finish.sql"))
         .await?;
     let row = transaction
-        .query_opt(&statement, &[&pass.repo_id.as_uuid()])
+        .query_opt(&statement, &[&pass.repo_id.as_uuid(), &pass.mode.as_str()])
         .await?;
     let retry_at = row.and_then(|row| row.get::<_, Option<Timestamp>>("retry_at"));
     let Some(retry_at) = retry_at else {

@@ -1,5 +1,8 @@
--- Notes that a pass came to its end: every change was looked at. $1 repository.
--- Locks: the row of the backfill, inside the fence. Index: backfill_pkey, change_key, change_failure_retry.
+-- Notes that a pass came to its end: every change was looked at. $1 repository, $2 the mode of the pass.
+-- Of what failed, only that has a job follow which a pass of this mode would study: see due.sql. Anything else would
+-- be found again at the end of that job, and have another one follow at once.
+-- Locks: the row of the backfill, inside the fence. Index: backfill_pkey, change_key, change_failure_retry,
+-- change_pkey, change_inventory_pkey, change_snapshot_pkey, change_failure_pkey.
 -- One row: when the first change that failed is tried again. Zero rows: the repository is gone.
 update leasectl.backfill b
    set pass_is_open = false, finished_at = now(), cursor_family = last.family, cursor_number = last.number,
@@ -8,5 +11,15 @@ update leasectl.backfill b
   left join lateral (select c.family, c.number from leasectl.change c
                       where c.repo_id = r.repo_id order by c.family desc, c.number desc limit 1) last on true
  where b.repo_id = r.repo_id
-returning (select f.retry_at from leasectl.change_failure f
-            where f.repo_id = $1 and f.retry_at is not null order by f.retry_at limit 1) as retry_at
+returning (select f.retry_at
+             from leasectl.change_failure f
+            cross join lateral (
+              select c.change_id from leasectl.change_state c
+               where c.change_id = f.change_id and c.studied_freshness is distinct from 'current'
+                 and (c.studied_freshness is null or c.studied_freshness = 'stale_head_changed'
+                      or not c.is_openness_known or c.open or $2::text = 'full_history'
+                      or ($2::text = 'open_and_recent' and c.head_moved_at > now() - interval '7 days'))
+               limit 1) c
+            where f.repo_id = $1 and f.retry_at is not null
+            order by f.retry_at
+            limit 1) as retry_at

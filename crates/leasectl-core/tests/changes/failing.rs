@@ -1,10 +1,17 @@
 //! A change that fails waits for its time, and holds up no other.
 
 use leasectl_core::changes::{self, ChangeFilter, Due, Freshness, Mode, Outcome};
-use leasectl_core::job::PublicState;
+use leasectl_core::job::{FollowUp, PublicState};
 
 use crate::fixture::done;
-use crate::world::{MAIN, World, entries, failure, oid, open_change};
+use crate::world::{MAIN, World, entries, failure, oid, open_change, snapshot};
+
+/// It is merged, and compared with the head of the default branch.
+fn merged_at_the_head(due: &Due) -> Outcome {
+    let mut found = snapshot(false, Vec::new());
+    found.base = Some(oid(if due.known.is_none() { MAIN } else { MAIN + 1 }));
+    Outcome::Snapshot(Box::new(found))
+}
 
 /// The second change fails.
 fn second_fails(due: &Due) -> Outcome {
@@ -27,6 +34,16 @@ impl World {
             assert!(studied.contains(&2), "{studied:?}");
             self.fixture.execute(OVER, &[]).await;
         }
+    }
+
+    /// A pass that finds nothing to do; answers what follows from it.
+    async fn pass_without_work(&self, mode: Mode) -> Option<FollowUp> {
+        let lease = self.backfill("me", mode).await;
+        let pass = self.pass(&lease, mode).await;
+        assert!(self.due(&pass).await.is_empty());
+        let follows = self.finish(&lease, &pass).await;
+        self.fixture.settle(lease.complete(done())).await;
+        follows
     }
 
     async fn unpark(&self, number: i64) -> bool {
@@ -142,4 +159,36 @@ async fn what_failed_has_a_job_follow_at_its_time() {
     let client = world.fixture.client().await;
     let retry_at = client.query_one(retry, &[]).await.unwrap().get(0);
     assert_eq!(job.not_before, Some(retry_at));
+}
+
+#[tokio::test]
+async fn what_failed_and_is_not_to_be_studied_has_no_job_follow() {
+    let world = World::new().await;
+    world.fetch(MAIN, &entries(3)).await;
+    // All are merged; the branch moves on, and the second cannot be studied beside its new head.
+    world.run(Mode::FullHistory, merged_at_the_head).await;
+    world.fetch(MAIN + 1, &entries(3)).await;
+    let second_fails = |due: &Due| match due.key.number {
+        2 => failure(),
+        _ => merged_at_the_head(due),
+    };
+    assert_eq!(world.run(Mode::FullHistory, second_fails).await, [1, 2, 3]);
+    world.fixture.execute(OVER, &[]).await;
+    // Merged changes are nothing to this mode, so no pass of it would ever try the second one again.
+    let follows = world.pass_without_work(Mode::OpenOnly).await;
+    assert!(follows.is_none(), "{follows:?}");
+
+    // Nor is a failure of another head than the one that is there again, and known.
+    let world = World::new().await;
+    world.fetch(MAIN, &entries(3)).await;
+    world.run(Mode::OpenOnly, open_change).await;
+    let mut moved = entries(3);
+    moved[1].head = oid(77);
+    world.fetch(MAIN, &moved).await;
+    assert_eq!(world.run(Mode::OpenOnly, |_| failure()).await, [2]);
+    world.fetch(MAIN, &entries(3)).await;
+    world.fixture.execute(OVER, &[]).await;
+    assert_eq!(world.freshness().await, ["current"; 3]);
+    let follows = world.pass_without_work(Mode::OpenOnly).await;
+    assert!(follows.is_none(), "{follows:?}");
 }
