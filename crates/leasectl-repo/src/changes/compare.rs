@@ -14,6 +14,9 @@ use super::trees;
 /// The most files of one comparison that are looked at.
 const MOST_FILES: usize = 10_000;
 
+/// The most bytes that their paths have together.
+const MOST_PATH_BYTES: usize = 8 << 20;
+
 /// The most hunks of one comparison that are listed.
 const MOST_HUNKS: usize = 20_000;
 
@@ -57,10 +60,11 @@ pub(super) fn compare(
 ) -> Result<Extent, StudyError> {
     let mut extent = Extent::default();
     let mut changes = Vec::new();
-    let mut found = 0;
+    let (mut found, mut path_bytes) = (0, 0);
     trees::differences(objects, old, new, cancel, &mut |change| {
         found += 1;
-        if changes.len() < MOST_FILES {
+        path_bytes += change.path.len();
+        if changes.len() < MOST_FILES && path_bytes <= MOST_PATH_BYTES {
             changes.push(change);
         }
     })?;

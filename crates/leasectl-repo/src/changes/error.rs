@@ -53,6 +53,20 @@ impl StudyError {
     }
 
     /// The object is what its id says, but not what Git makes of such an object.
+    pub(super) fn tree_too_large(most: usize) -> Self {
+        Self::Change {
+            code: "tree_too_large",
+            message: format!("more than {most} entries of trees are to be compared"),
+        }
+    }
+
+    pub(super) fn path_too_long(most: usize) -> Self {
+        Self::Change {
+            code: "path_too_long",
+            message: format!("the tree has a path of more than {most} bytes"),
+        }
+    }
+
     pub(super) fn invalid(id: &gix::oid) -> Self {
         Self::Change {
             code: "content_invalid",

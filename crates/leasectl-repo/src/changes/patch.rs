@@ -120,8 +120,11 @@ impl Search<'_> {
 
     /// The first commit of the default branch with an equal patch.
     fn find_patch(&self, patch: Patch) -> Result<Equal, StudyError> {
-        let Some(paths) = self.paths(patch)? else {
-            return Ok(Equal::None);
+        let paths = match self.paths(patch) {
+            Ok(Some(paths)) => paths,
+            Ok(None) => return Ok(Equal::None),
+            Err(StudyError::Change { .. }) => return Ok(Equal::Unknown),
+            Err(error) => return Err(error),
         };
         let mut known = None;
         for number in self.landed.numbers() {
@@ -130,7 +133,7 @@ impl Search<'_> {
             }
             let wanted = match known {
                 Some(digest) => digest,
-                None => match self.digest(patch)? {
+                None => match readable(Some(self.digest(patch)))? {
                     Some(digest) => *known.insert(digest),
                     None => return Ok(Equal::Unknown),
                 },
@@ -162,7 +165,7 @@ impl Search<'_> {
             return Ok(*paths);
         }
         let patch = self.patch_of(number);
-        let paths = patch.map(|patch| self.paths(patch)).transpose()?.flatten();
+        let paths = readable(patch.map(|patch| self.paths(patch)))?;
         if let Some(known) = known {
             // Another thread may have been faster, with the same.
             let _ = known.set(paths);
@@ -178,7 +181,7 @@ impl Search<'_> {
         }
         drop(known);
         let patch = self.patch_of(number);
-        let digest = patch.map(|patch| self.digest(patch)).transpose()?.flatten();
+        let digest = readable(patch.map(|patch| self.digest(patch)))?;
         let mut known = digests.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(number, digest);
         Ok(digest)
@@ -225,6 +228,15 @@ impl Search<'_> {
         hashed
             .map(Some)
             .map_err(|_| StudyError::invalid(&patch.new))
+    }
+}
+
+/// What was found of a patch, if it can be read: one odd commit of the default branch must not fail every change
+/// that is compared with it.
+fn readable<T>(found: Option<Result<Option<T>, StudyError>>) -> Result<Option<T>, StudyError> {
+    match found {
+        Some(Err(StudyError::Change { .. })) | None => Ok(None),
+        Some(found) => found,
     }
 }
 

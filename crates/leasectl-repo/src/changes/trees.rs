@@ -15,6 +15,13 @@ use super::objects::Objects;
 /// Directories within directories beyond this are nobody's, and would take the thread's stack.
 const MOST_DEPTH: usize = 500;
 
+/// The longest path, in bytes, as most systems have it.
+const MOST_PATH_BYTES: usize = 4_096;
+
+/// The most entries of trees that are looked at. A few trees that name each other again and again have more paths
+/// than anybody will ever count.
+const MOST_ENTRIES: usize = 1_000_000;
+
 /// What stands at a path on one side. Modes are what Git makes of them, not how they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Side {
@@ -50,6 +57,7 @@ pub(super) fn differences(
         cancel,
         visit,
         path: BString::default(),
+        left: MOST_ENTRIES,
     };
     if old == new {
         return Ok(());
@@ -62,9 +70,14 @@ struct Walk<'a> {
     cancel: &'a CancellationToken,
     visit: &'a mut dyn FnMut(PathChange),
     path: BString,
+    /// How many entries may still be looked at.
+    left: usize,
 }
 
 type Entries<'a> = Peekable<TreeRefIter<'a>>;
+
+/// What stands under one name, on either side.
+type Both<'o, 'n> = (Option<EntryRef<'o>>, Option<EntryRef<'n>>);
 
 impl Walk<'_> {
     fn trees(
@@ -82,23 +95,38 @@ impl Walk<'_> {
         let (mut old_bytes, mut new_bytes) = (Vec::new(), Vec::new());
         let mut old_entries = self.entries(old, &mut old_bytes)?;
         let mut new_entries = self.entries(new, &mut new_bytes)?;
-        loop {
-            let (left, right) = match (old_entries.peek(), new_entries.peek()) {
-                (None, None) => return Ok(()),
-                (Some(_), None) => (true, false),
-                (None, Some(_)) => (false, true),
-                (Some(Ok(old)), Some(Ok(new))) => match order(old, new) {
-                    Ordering::Less => (true, false),
-                    Ordering::Greater => (false, true),
-                    Ordering::Equal => (true, true),
-                },
-                // Whichever it is, taking both shows it.
-                (Some(Err(_)), _) | (_, Some(Err(_))) => (true, true),
-            };
-            let old_entry = take(left, &mut old_entries, old)?;
-            let new_entry = take(right, &mut new_entries, new)?;
+        while let Some((old_entry, new_entry)) =
+            self.next((&mut old_entries, old), (&mut new_entries, new))?
+        {
             self.pair(old_entry, new_entry, depth)?;
         }
+        Ok(())
+    }
+
+    /// The entries of the next name in either tree. A function of its own, so that what it needs is not on the stack
+    /// once for each directory on the way down.
+    fn next<'o, 'n>(
+        &mut self,
+        (old_entries, old): (&mut Entries<'o>, Option<ObjectId>),
+        (new_entries, new): (&mut Entries<'n>, Option<ObjectId>),
+    ) -> Result<Option<Both<'o, 'n>>, StudyError> {
+        let (left, right) = match (old_entries.peek(), new_entries.peek()) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => (true, false),
+            (None, Some(_)) => (false, true),
+            (Some(Ok(old)), Some(Ok(new))) => match order(old, new) {
+                Ordering::Less => (true, false),
+                Ordering::Greater => (false, true),
+                Ordering::Equal => (true, true),
+            },
+            // Whichever it is, taking both shows it.
+            (Some(Err(_)), _) | (_, Some(Err(_))) => (true, true),
+        };
+        self.left = self.left.checked_sub(1).ok_or_else(too_large)?;
+        Ok(Some((
+            take(left, old_entries, old)?,
+            take(right, new_entries, new)?,
+        )))
     }
 
     fn entries<'b>(
@@ -126,11 +154,7 @@ impl Walk<'_> {
         if old == new {
             return Ok(());
         }
-        let above = self.path.len();
-        if above > 0 {
-            self.path.push(b'/');
-        }
-        self.path.extend_from_slice(name);
+        let above = self.enter(name)?;
         // Under an equal name, both are directories or neither is.
         let is_tree = new.or(old).is_some_and(|side| side.kind == EntryKind::Tree);
         if is_tree {
@@ -145,6 +169,23 @@ impl Walk<'_> {
         self.path.truncate(above);
         Ok(())
     }
+
+    /// Goes on to a name, and answers how long the path was before.
+    fn enter(&mut self, name: &[u8]) -> Result<usize, StudyError> {
+        let above = self.path.len();
+        if above > 0 {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+        if self.path.len() > MOST_PATH_BYTES {
+            return Err(StudyError::path_too_long(MOST_PATH_BYTES));
+        }
+        Ok(above)
+    }
+}
+
+fn too_large() -> StudyError {
+    StudyError::tree_too_large(MOST_ENTRIES)
 }
 
 fn order(old: &EntryRef<'_>, new: &EntryRef<'_>) -> Ordering {

@@ -5,6 +5,7 @@
 mod changes;
 mod changes_diff;
 mod changes_history;
+mod changes_hostile;
 mod changes_open;
 mod changes_random;
 mod content;
