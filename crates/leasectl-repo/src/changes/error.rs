@@ -52,7 +52,7 @@ impl StudyError {
         }
     }
 
-    /// The object is what its id says, but not what Git makes of such an object.
+    /// There are more entries of trees than are looked at.
     pub(super) fn tree_too_large(most: usize) -> Self {
         Self::Change {
             code: "tree_too_large",
@@ -60,6 +60,7 @@ impl StudyError {
         }
     }
 
+    /// A path is longer than any that is read.
     pub(super) fn path_too_long(most: usize) -> Self {
         Self::Change {
             code: "path_too_long",
@@ -67,6 +68,15 @@ impl StudyError {
         }
     }
 
+    /// The study panicked.
+    pub(super) fn broke() -> Self {
+        Self::Change {
+            code: "study_broke",
+            message: "studying it ended early; see the worker's log".to_owned(),
+        }
+    }
+
+    /// The object is what its id says, but not what Git makes of such an object.
     pub(super) fn invalid(id: &gix::oid) -> Self {
         Self::Change {
             code: "content_invalid",

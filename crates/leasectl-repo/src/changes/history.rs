@@ -13,6 +13,7 @@ use super::error::StudyError;
 use super::facts::{CommitFacts, FileFacts, StudyLimit};
 use super::lines::Asked;
 use super::objects::Objects;
+use super::study::guarded;
 
 /// A commit of the default branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +103,7 @@ fn one(
 ) -> Result<HistoryCommit, StudyError> {
     let mut buffer = Vec::new();
     let commit = commits::facts(objects, id, &mut buffer)?;
-    let listing = match listing(objects, &commit, cancel) {
+    let listing = match guarded(|| listing(objects, &commit, cancel)) {
         Ok(listing) => listing,
         // One odd commit must not hide all that came after it.
         Err(StudyError::Change { .. }) => Listing {

@@ -1,6 +1,7 @@
 //! All facts of one change.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gix::ObjectId;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +59,7 @@ impl Changes {
         cancel: &CancellationToken,
     ) -> Result<ChangeFacts, StudyError> {
         let branch = self.default_branch(cancel)?;
-        self.with_objects(|objects| study(objects, &branch, change, cancel))
+        self.with_objects(|objects| guarded(|| study(objects, &branch, change, cancel)))
     }
 
     /// The same for many, on so many threads; the answers are in the order of the changes.
@@ -70,11 +71,17 @@ impl Changes {
     ) -> Vec<Result<ChangeFacts, StudyError>> {
         match self.default_branch(cancel) {
             Ok(branch) => self.each(changes, threads, |objects, change| {
-                study(objects, &branch, change, cancel)
+                guarded(|| study(objects, &branch, change, cancel))
             }),
             Err(error) => changes.iter().map(|_| Err(error.clone())).collect(),
         }
     }
+}
+
+/// A study that fails alone whatever it meets: content that breaks the reading of one change must not keep the
+/// others from being studied.
+pub(super) fn guarded<T>(study: impl FnOnce() -> Result<T, StudyError>) -> Result<T, StudyError> {
+    catch_unwind(AssertUnwindSafe(study)).unwrap_or_else(|_| Err(StudyError::broke()))
 }
 
 fn study(
@@ -154,4 +161,16 @@ fn merged_as(
         cancel,
     };
     search.find(patch, &extent.commits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_that_breaks_is_an_error_of_its_change() {
+        let broken: Result<(), _> = guarded(|| panic!("odd content"));
+        assert!(matches!(broken, Err(StudyError::Change { .. })));
+        assert_eq!(guarded(|| Ok(7)).unwrap(), 7);
+    }
 }
