@@ -86,6 +86,24 @@ impl Changes {
         }))
     }
 
+    /// The same changes in a clone that may have more objects by now, or be another one. What was found out of the
+    /// default branch is kept: it would be the same, and reading all of its history anew costs more than a study.
+    #[must_use]
+    pub fn in_clone(&self, content: &Content) -> Self {
+        Self(Arc::new(Shared {
+            content: content.clone(),
+            default_head: self.0.default_head,
+            default_branch: Mutex::new(locked(&self.0.default_branch).clone()),
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// The head of the default branch with which they are compared.
+    #[must_use]
+    pub fn default_head(&self) -> Option<ObjectId> {
+        self.0.default_head
+    }
+
     /// The default branch, which is read the first time; whoever else wants it waits for that.
     fn default_branch(&self, cancel: &CancellationToken) -> Result<Arc<DefaultBranch>, StudyError> {
         let mut known = locked(&self.0.default_branch);

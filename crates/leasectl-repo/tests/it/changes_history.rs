@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use leasectl_repo::{HistoryCommit, ObjectId, StudyLimit};
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::beginning;
 use crate::changes_diff::counted_by_git;
 use crate::changes_random::random_story;
 use crate::story::{Story, Told, put, threads};
@@ -143,4 +144,23 @@ async fn one_odd_commit_hides_nothing_else() {
     assert_eq!(limits, [&[][..], &[StudyLimit::Invalid], &[]]);
     assert_eq!(commits[2].commit.committer.at, 0);
     assert_eq!(told.study(1).files, []);
+}
+
+#[tokio::test]
+async fn what_was_read_of_the_default_branch_is_not_read_again_in_another_clone() {
+    let mut story = Story::default();
+    let start = beginning(&mut story);
+    story.main(start);
+    let told = story.tell().await;
+    let cancel = CancellationToken::new();
+    assert!(told.changes.is_in_default(told.id(start), &cancel).unwrap());
+    // Nothing of the branch is there.
+    let mut other = Story::default();
+    let alone = other.commit(&[], &[put("other", "other\n")]);
+    other.main(alone);
+    let other = other.tell().await;
+    let there = told.changes.in_clone(&other.content);
+    assert_eq!(there.default_head(), told.changes.default_head());
+    assert!(there.is_in_default(told.id(start), &cancel).unwrap());
+    assert!(!there.is_in_default(other.id(alone), &cancel).unwrap());
 }

@@ -1,6 +1,7 @@
 //! One pass over the changes of a repository.
 
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
 use leasectl_core::changes::{Budget, Due, Mode, Pass, Studied};
@@ -25,6 +26,8 @@ pub(super) struct Study<'a> {
     cache: &'a CloneCache,
     target: CloneTarget,
     pub(super) steps: &'a Steps<'a>,
+    /// What the last batch was read from; the next one need not read the default branch again.
+    last: Mutex<Option<Changes>>,
 }
 
 /// The threads of one study.
@@ -39,6 +42,7 @@ impl<'a> Study<'a> {
             cache,
             target,
             steps,
+            last: Mutex::default(),
         }
     }
 
@@ -167,7 +171,12 @@ impl<'a> Study<'a> {
     ) -> Result<Changes, Failure> {
         let content = self.cache.content(clone).await;
         let content = content.map_err(|error| self.put_aside(clone, error))?;
-        Ok(Changes::open(&content, default_head))
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = match &*last {
+            Some(last) if last.default_head() == default_head => last.in_clone(&content),
+            Some(_) | None => Changes::open(&content, default_head),
+        };
+        Ok(last.insert(changes).clone())
     }
 
     /// Reads where that holds nobody up, and puts the clone aside when it turns out to be damaged.
