@@ -39,6 +39,8 @@ pub struct Known {
     pub merge_base: Option<ObjectId>,
     /// Whether it was open.
     pub open: bool,
+    /// How many commits it was made of.
+    pub commit_count: i64,
     /// The head of the default branch at that time.
     pub default_head: Option<ObjectId>,
 }
@@ -79,6 +81,7 @@ fn from_row(row: &Row) -> Result<Due, DatabaseError> {
             base: row.get("base"),
             merge_base: row.get("merge_base"),
             open: row.get("open"),
+            commit_count: row.get("commit_count"),
             default_head: row.get("studied_default_head"),
         });
     Ok(Due {

@@ -6,7 +6,7 @@
 -- Locks: none. Index: change_key, change_inventory_pkey, backfill_pkey, change_snapshot_pkey, change_failure_pkey.
 -- Zero rows: nothing is left to study.
 select c.change_id, c.family, c.number, c.ref, c.head, c.test_merge, c.studied_head, c.studied_test_merge,
-       c.studied_default_head, c.base, c.merge_base, c.open, c.tries
+       c.studied_default_head, c.base, c.merge_base, c.open, c.commit_count, c.tries
   from leasectl.change_state c
  where c.repo_id = $1 and (c.family, c.number) > ($2::text, $3::bigint)
    and c.studied_freshness is distinct from 'current'

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use leasectl_core::changes::{Due, Known, Outcome, Studied};
 use leasectl_core::failure::{ErrorCode, JobError};
+use leasectl_core::index::ObjectId;
 use leasectl_repo::{ChangeFacts, ChangeRef, Changes, RepoError, StudyError};
 use tokio_util::sync::CancellationToken;
 
@@ -140,7 +141,7 @@ fn outcome_of(due: &Due, facts: Result<ChangeFacts, StudyError>) -> Result<Outco
         Err(error @ (StudyError::Clone(_) | StudyError::Cancelled)) => return Err(error),
     };
     if let Some(known) = &due.known
-        && is_unchanged(due, known, &facts)
+        && is_unchanged(due.head, known, &facts)
     {
         return Ok(match facts.base.map(object).transpose() {
             Ok(base) => Outcome::Unchanged { base },
@@ -153,10 +154,51 @@ fn outcome_of(due: &Due, facts: Result<ChangeFacts, StudyError>) -> Result<Outco
     })
 }
 
-/// Whether what is stored of the change is still what Git says: its content hangs on head and merge base alone.
-fn is_unchanged(due: &Due, known: &Known, facts: &ChangeFacts) -> bool {
+/// Whether what is stored of the change is still what Git says: its files hang on head and merge base alone. Its
+/// commits do not where there are several merge bases, of which one is as good as before; those of a head only
+/// become fewer, while the default branch goes on.
+fn is_unchanged(head: ObjectId, known: &Known, facts: &ChangeFacts) -> bool {
     let merge_base = facts.merge_base.map(object).transpose();
-    due.head == known.head
+    head == known.head
         && facts.open() == known.open
+        && i64::try_from(facts.totals.commits) == Ok(known.commit_count)
         && merge_base.is_ok_and(|merge_base| merge_base == known.merge_base)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasectl_repo::ChangeTotals;
+
+    use super::super::facts::git_id;
+    use super::*;
+
+    #[test]
+    fn a_change_of_fewer_commits_than_before_is_another_one() {
+        let head = ObjectId::from_bytes(&[7; 20]).unwrap();
+        let known = Known {
+            head,
+            test_merge: None,
+            base: None,
+            merge_base: Some(head),
+            open: true,
+            commit_count: 3,
+            default_head: None,
+        };
+        let of = |commits| ChangeFacts {
+            head: git_id(head).unwrap(),
+            base: None,
+            merge_base: Some(git_id(head).unwrap()),
+            merged_as: None,
+            commits: Vec::new(),
+            files: Vec::new(),
+            hunks: Vec::new(),
+            totals: ChangeTotals {
+                commits,
+                ..ChangeTotals::default()
+            },
+            limits: Vec::new(),
+        };
+        assert!(is_unchanged(head, &known, &of(3)));
+        assert!(!is_unchanged(head, &known, &of(2)));
+    }
 }
