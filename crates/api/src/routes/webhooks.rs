@@ -171,7 +171,8 @@ fn said(
     json: Option<Cow<'_, [u8]>>,
 ) -> Result<Option<Delivery>, Problem> {
     let event = webhook::event(forge, headers)?;
-    let id = webhook::delivery_id(forge, headers)?;
+    let content = json.as_deref().unwrap_or_default();
+    let id = webhook::delivery_id(forge, headers, content)?;
     let json =
         json.ok_or_else(|| Problem::new(Code::BadRequest, "the form has no field \"payload\""))?;
     Ok(match Said::read(forge, event, &json, service.locality)? {
