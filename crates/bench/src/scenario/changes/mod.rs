@@ -1,10 +1,11 @@
 //! What studying the changes of a real repository costs, in a worker process like any other.
 
 mod equal;
+mod hunks;
 mod kills;
 mod peers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use leasectl_core::changes::overlaps;
@@ -19,7 +20,7 @@ use crate::cli::ChangesOptions;
 use crate::error::BenchError;
 use crate::floor::as_f64;
 use crate::host::Host;
-use crate::process::git;
+use crate::process::{git, output};
 use crate::report::{Bar, Report, Unit, median, percentile};
 use crate::server::Server;
 
@@ -51,6 +52,23 @@ impl Source {
         let path = self.path();
         let all = ["-C", &path].into_iter().chain(arguments.iter().copied());
         git(all).await
+    }
+
+    /// The file whose path a shell in the repository gets as `$1`.
+    fn written(&self) -> PathBuf {
+        self.folder.path().join("written")
+    }
+
+    /// Runs a script that writes that file.
+    async fn shell(&self, script: &str) -> Result<PathBuf, BenchError> {
+        let written = self.written();
+        let script = format!("cd \"$0\" && {script}");
+        let (repository, file) = (self.path(), written.display().to_string());
+        let arguments = ["-c", &script, &repository, &file];
+        match output("sh", arguments).await? {
+            Some(_) => Ok(written),
+            None => Err(BenchError::Unexpected("sh is not installed".to_owned())),
+        }
     }
 }
 
@@ -113,7 +131,8 @@ async fn first(
     report.add("git's loop", Unit::Seconds, Bar::None, loop_seconds);
     let ratio = loop_seconds / done.seconds;
     report.add("git's loop ÷ ours", Unit::Ratio, Bar::None, ratio);
-    equal::changes(world, repo, source, report).await
+    equal::changes(world, repo, source, report).await?;
+    hunks::changes(world, repo, source, report).await
 }
 
 /// The commits of the default branch.

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::Source;
 use crate::error::BenchError;
-use crate::process::output;
 
 /// What a shell runs for each change.
 const LOOP: &str = "git for-each-ref --format='%(refname)' refs/pull | while read -r ref; do \
@@ -32,21 +31,13 @@ impl<'a> Peers<'a> {
     }
 
     async fn shell(&self, script: &str) -> Result<f64, BenchError> {
-        let written = self.source.folder.path().join("written");
-        let script = format!("cd \"$0\" && {script}");
-        let arguments = [
-            "-c",
-            &script,
-            &self.source.path(),
-            &written.display().to_string(),
-        ];
         let started = Instant::now();
-        let ran = output("sh", arguments).await?;
+        let written = self.source.shell(script).await?;
         let seconds = started.elapsed().as_secs_f64();
-        match ran {
-            Some(_) if std::fs::metadata(&written)?.len() > 0 => Ok(seconds),
-            Some(_) => Err(BenchError::Unexpected("git wrote nothing".to_owned())),
-            None => Err(BenchError::Unexpected("sh is not installed".to_owned())),
+        if std::fs::metadata(written)?.len() > 0 {
+            Ok(seconds)
+        } else {
+            Err(BenchError::Unexpected("git wrote nothing".to_owned()))
         }
     }
 }
