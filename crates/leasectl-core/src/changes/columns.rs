@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::DateTime;
 
-use super::facts::Commit;
+use super::facts::{Commit, FileStatus, count};
 use crate::index::ObjectId;
 use crate::time::Timestamp;
 
@@ -35,6 +35,16 @@ pub(super) struct CommitColumns<'a> {
     pub(super) committed_at: Vec<Timestamp>,
     pub(super) summaries: Vec<Cow<'a, str>>,
     pub(super) parents: Slices<ObjectId>,
+}
+
+/// Files as columns, all but the row to which each belongs.
+#[derive(Debug, Default)]
+pub(super) struct FileColumns<'a> {
+    pub(super) paths: Vec<Cow<'a, str>>,
+    pub(super) old_paths: Vec<Option<Cow<'a, str>>>,
+    pub(super) statuses: Vec<&'static str>,
+    pub(super) additions: Vec<Option<i32>>,
+    pub(super) deletions: Vec<Option<i32>>,
 }
 
 impl<T> Default for Slices<T> {
@@ -69,6 +79,22 @@ impl<'a> CommitColumns<'a> {
     }
 }
 
+impl<'a> FileColumns<'a> {
+    pub(super) fn push(
+        &mut self,
+        new_path: &'a str,
+        old_path: Option<&'a str>,
+        status: FileStatus,
+        [additions, deletions]: [Option<u32>; 2],
+    ) {
+        self.paths.push(path(new_path));
+        self.old_paths.push(old_path.map(path));
+        self.statuses.push(status.as_str());
+        self.additions.push(additions.map(count));
+        self.deletions.push(deletions.map(count));
+    }
+}
+
 /// A text as PostgreSQL can hold it, cut at a character.
 fn text(given: &str) -> Cow<'_, str> {
     let cut = &given[..given.floor_char_boundary(LONGEST_TEXT)];
@@ -76,7 +102,7 @@ fn text(given: &str) -> Cow<'_, str> {
 }
 
 /// A path as PostgreSQL can hold it: Git has none with a NUL, but nothing here checks that.
-pub(super) fn path(given: &str) -> Cow<'_, str> {
+fn path(given: &str) -> Cow<'_, str> {
     if given.contains('\0') {
         Cow::Owned(given.replace('\0', "\u{fffd}"))
     } else {

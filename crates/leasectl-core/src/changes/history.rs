@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use tokio_postgres::types::ToSql;
 
-use super::columns::{CommitColumns, path};
-use super::facts::{Commit, FileStatus, count};
+use super::columns::{CommitColumns, FileColumns};
+use super::facts::{Commit, FileStatus};
 use super::pass::Pass;
 use crate::database::{Client, DatabaseError};
 use crate::index::ObjectId;
@@ -119,28 +119,27 @@ async fn insert_files(
     new: &BTreeMap<ObjectId, &HistoryCommit>,
     inserted: &[(ObjectId, i64)],
 ) -> Result<(), FenceError> {
-    let (mut ids, mut places, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut places, mut files) = (Vec::new(), Vec::new(), FileColumns::default());
     for (commit, id) in inserted {
         let of_it = new.get(commit).map(|new| new.files.as_slice());
         for (place, file) in (0_i32..).zip(of_it.unwrap_or_default()) {
             ids.push(*id);
             places.push(place);
-            files.push(file);
+            let lines = [file.additions, file.deletions];
+            files.push(&file.path, file.old_path.as_deref(), file.status, lines);
         }
     }
-    if files.is_empty() {
+    if ids.is_empty() {
         return Ok(());
     }
-    let paths: Vec<_> = files.iter().map(|file| path(&file.path)).collect();
-    let old_paths: Vec<_> = files
-        .iter()
-        .map(|file| file.old_path.as_deref().map(path))
-        .collect();
-    let statuses: Vec<&str> = files.iter().map(|file| file.status.as_str()).collect();
-    let additions: Vec<_> = files.iter().map(|file| file.additions.map(count)).collect();
-    let deletions: Vec<_> = files.iter().map(|file| file.deletions.map(count)).collect();
     let parameters: [&(dyn ToSql + Sync); 7] = [
-        &ids, &places, &paths, &old_paths, &statuses, &additions, &deletions,
+        &ids,
+        &places,
+        &files.paths,
+        &files.old_paths,
+        &files.statuses,
+        &files.additions,
+        &files.deletions,
     ];
     let statement = fenced
         .statements()

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::{Json, ToSql};
 
-use super::columns::{CommitColumns, Slices, path};
+use super::columns::{CommitColumns, FileColumns, Slices};
 use super::due::Due;
-use super::facts::{Snapshot, count, total};
+use super::facts::{Snapshot, total};
 use super::key::ChangeKey;
 use super::pass::Pass;
 use crate::failure::JobError;
@@ -191,37 +191,30 @@ async fn write_files(
     repo_id: RepoId,
     found: &[Found<'_, &Snapshot>],
 ) -> Result<(), FenceError> {
-    let (mut ids, mut places, mut hunks) = (Vec::new(), Vec::new(), Slices::default());
-    let mut files = Vec::new();
+    let (mut ids, mut places) = (Vec::new(), Vec::new());
+    let (mut files, mut blobs, mut hunks) = (FileColumns::default(), Vec::new(), Slices::default());
     for (id, _, snapshot) in found {
         for (number, file) in snapshot.files.iter().enumerate() {
             ids.push(*id);
             places.push(place(number));
+            let lines = [file.additions, file.deletions];
+            files.push(&file.path, file.old_path.as_deref(), file.status, lines);
+            blobs.push(file.blob);
             hunks.push(file.hunks.iter().flat_map(|hunk| hunk.numbers()));
-            files.push(file);
         }
     }
-    if files.is_empty() {
+    if ids.is_empty() {
         return Ok(());
     }
-    let paths: Vec<_> = files.iter().map(|file| path(&file.path)).collect();
-    let old_paths: Vec<_> = files
-        .iter()
-        .map(|file| file.old_path.as_deref().map(path))
-        .collect();
-    let statuses: Vec<&str> = files.iter().map(|file| file.status.as_str()).collect();
-    let additions: Vec<_> = files.iter().map(|file| file.additions.map(count)).collect();
-    let deletions: Vec<_> = files.iter().map(|file| file.deletions.map(count)).collect();
-    let blobs: Vec<_> = files.iter().map(|file| file.blob).collect();
     let parameters: [&(dyn ToSql + Sync); 12] = [
         &repo_id.as_uuid(),
         &ids,
         &places,
-        &paths,
-        &old_paths,
-        &statuses,
-        &additions,
-        &deletions,
+        &files.paths,
+        &files.old_paths,
+        &files.statuses,
+        &files.additions,
+        &files.deletions,
         &blobs,
         &hunks.from,
         &hunks.to,
