@@ -21,20 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::heartbeat_seconds;
 use super::outage::Outage;
+use super::rhythm::{self, Rhythm};
 use super::running::RunningJob;
 use super::shared::Shared;
 use super::verdict::StopReason;
 use super::vigil;
 
-/// How often progress that handlers reported goes out between two heartbeats.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
-
 /// How long the end waits for a beat that is under way.
 const LAST_BEAT: Duration = Duration::from_millis(500);
-
-/// When this thread comes later than that, or than a quarter of the trust window, the process stood
-/// still: it was stopped, the host was suspended, or too busy to be trusted.
-const STOOD_STILL: Duration = Duration::from_secs(2);
 
 /// The thread that beats.
 pub(crate) struct HeartbeatThread {
@@ -104,8 +98,9 @@ struct Heart {
 
 impl Heart {
     fn new(shared: Arc<Shared>, database: Database) -> Self {
-        let most = (shared.rules.window() / 10).min(Duration::from_secs(2));
-        let outage = shared.outages.watch("heartbeat", most);
+        let outage = shared
+            .outages
+            .watch("heartbeat", rhythm::longest_pause(&shared.rules));
         Self {
             shared,
             database,
@@ -119,10 +114,10 @@ impl Heart {
     /// statement must not come after the one that signs this worker off.
     async fn beat(mut self, end: &CancellationToken) {
         let interval = self.shared.settings.lease.heartbeat_interval();
-        let mut next_beat = Instant::now();
+        let mut rhythm = Rhythm::new(interval, Instant::now());
         loop {
             let started = Instant::now();
-            let is_full = started >= next_beat;
+            let is_full = rhythm.is_beat(started);
             let cut_short = async {
                 end.cancelled().await;
                 tokio::time::sleep(LAST_BEAT).await;
@@ -134,17 +129,14 @@ impl Heart {
             let pause = match beaten {
                 Ok(()) => {
                     self.outage.over();
-                    if is_full {
-                        next_beat = started + interval;
-                    }
-                    let until = (started + PROGRESS_INTERVAL).min(next_beat);
-                    until.saturating_duration_since(Instant::now())
+                    let next = rhythm.answered(started);
+                    next.saturating_duration_since(Instant::now())
                 }
                 Err(error) => self.outage.failed(&error),
             };
             tokio::select! {
                 () = end.cancelled() => return,
-                () = self.shared.liveness.row_is_old() => next_beat = Instant::now(),
+                () = self.shared.liveness.row_is_old() => rhythm.hurry(Instant::now()),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -157,7 +149,7 @@ impl Heart {
         if !is_full && tick.jobs.is_empty() {
             return Ok(());
         }
-        let patience = (self.shared.rules.window() / 3).max(Duration::from_millis(50));
+        let patience = rhythm::answer_patience(&self.shared.rules);
         let no_answer = |_elapsed| DatabaseError::ConnectTimeout;
         let client = timeout(patience, self.database.client())
             .await
@@ -278,13 +270,12 @@ impl Heart {
 
 /// Stops handlers whose trust window, or whose patience for progress, has ended.
 async fn watch_trust(shared: &Shared) {
-    let longest_pause = shared.rules.check_every() + STOOD_STILL.max(shared.rules.window() / 4);
     let mut looked = BootInstant::now();
     let mut stood_still = None;
     loop {
         tokio::time::sleep(shared.rules.check_every()).await;
         let now = BootInstant::now();
-        if now.since(looked) > longest_pause {
+        if rhythm::stood_still(&shared.rules, now.since(looked)) {
             tracing::warn!(
                 seconds = now.since(looked).as_secs_f64(),
                 "this process stood still"

@@ -23,6 +23,7 @@ mod own_thread;
 mod pacing;
 mod per_lane;
 mod progress;
+mod rhythm;
 mod running;
 mod settings;
 mod settler;
