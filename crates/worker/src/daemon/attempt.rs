@@ -20,6 +20,9 @@ use super::verdict::{Ended, Verdict, verdict};
 /// A handler whose grace is over for so long was not dropped either: it blocks its thread.
 const OVERDUE: Duration = Duration::from_secs(1);
 
+/// How often such handlers are looked for.
+const OVERDUE_LOOK: Duration = Duration::from_millis(250);
+
 /// Runs the job's handler to its end and passes the settlement on.
 ///
 /// The slot is given back when the settlement is in the channel: a slow database holds up claims,
@@ -81,7 +84,7 @@ async fn noted<T>(handler: impl Future<Output = T>, job: &RunningJob) -> T {
 /// it is aborted. Their slots stay taken, as their threads are.
 pub(crate) async fn end_overdue(shared: Arc<Shared>, settlements: mpsc::Sender<Finished>) {
     loop {
-        tokio::time::sleep(OVERDUE / 4).await;
+        tokio::time::sleep(OVERDUE_LOOK).await;
         for finished in shared.registry.end_overdue(&shared.rules, OVERDUE) {
             let job = &finished.job;
             tracing::error!(

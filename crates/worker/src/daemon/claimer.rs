@@ -4,7 +4,6 @@
 //! handed back, also when the worker is ending. What a claim took whose answer was lost is looked for
 //! and handed back, without an attempt spent.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leasectl_core::database::{Client, DatabaseError};
@@ -274,31 +273,25 @@ impl Claimer {
     ) {
         self.unheard
             .heard(reclaimed.iter().map(|taken| &taken.lease));
-        for (lane, free) in asks.iter_mut() {
-            let taken = reclaimed
+        let taken = |lane| {
+            let of_it = reclaimed
                 .iter()
-                .filter(|taken| taken.lease.job().lane == *lane)
-                .count();
-            self.pacing.reclaimed(*lane, taken >= *free);
-            *free = free.saturating_sub(taken);
-        }
-        asks.retain(|(_, free)| *free > 0);
-        let mut counts: BTreeMap<Lane, usize> = BTreeMap::new();
-        let leases = reclaimed.into_iter().map(|taken| {
-            *counts.entry(taken.lease.job().lane).or_default() += 1;
-            self.log_takeover(&taken);
-            taken.lease
-        });
-        let leases = leases.collect();
+                .filter(|taken| taken.lease.job().lane == lane);
+            of_it.count()
+        };
+        *asks = self.pacing.reclaimed(asks, taken);
         if self.ready.is_some() {
             for lane in Lane::ALL
                 .into_iter()
                 .filter(|lane| self.shared.kinds.serve(*lane))
             {
-                let reclaimed = counts.get(&lane).copied().unwrap_or(0);
-                tracing::info!(%lane, reclaimed, "start-up recovery");
+                tracing::info!(%lane, reclaimed = taken(lane), "start-up recovery");
             }
         }
+        for taken in &reclaimed {
+            self.log_takeover(taken);
+        }
+        let leases = reclaimed.into_iter().map(|taken| taken.lease).collect();
         self.start(leases, stops);
     }
 

@@ -114,9 +114,19 @@ impl Pacing {
         }
     }
 
-    /// A reclaim ended; `took_all_room` says that the lane may have more dead leases.
-    pub(crate) fn reclaimed(&mut self, lane: Lane, took_all_room: bool) {
-        self.reclaim[lane] |= took_all_room;
+    /// A reclaim that was asked for so much took so much of each lane; answers the room that it left. A lane
+    /// without any may have more dead leases.
+    pub(crate) fn reclaimed(
+        &mut self,
+        asks: &[(Lane, usize)],
+        taken: impl Fn(Lane) -> usize,
+    ) -> Vec<(Lane, usize)> {
+        let left = |&(lane, free): &(Lane, usize)| (lane, free.saturating_sub(taken(lane)));
+        let (room, full): (Vec<_>, Vec<_>) = asks.iter().map(left).partition(|(_, left)| *left > 0);
+        for (lane, _) in full {
+            self.reclaim[lane] = true;
+        }
+        room
     }
 }
 
@@ -157,12 +167,17 @@ mod tests {
         }
     }
 
+    /// A reclaim of the fetch lane ends.
+    fn reclaimed(pacing: &mut Pacing, took_all_room: bool) {
+        pacing.reclaimed(&[(Lane::Fetch, 4)], |_| if took_all_room { 4 } else { 0 });
+    }
+
     /// A pacing whose first round found nothing.
     fn idle(now: Instant) -> Pacing {
         let mut pacing = Pacing::new(100);
         assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
         pacing.reclaiming(&[(Lane::Fetch, 4)]);
-        pacing.reclaimed(Lane::Fetch, false);
+        reclaimed(&mut pacing, false);
         pacing.claiming(&[(Lane::Fetch, 4)]);
         pacing.claimed(Lane::Fetch, 4, 0);
         pacing
@@ -176,6 +191,24 @@ mod tests {
         assert_eq!(pacing.step(later, fetch_only(4, 4)), Step::Wait);
         pacing.hint(Lane::Fetch);
         assert_eq!(pacing.step(later, fetch_only(4, 4)), round(false, 4));
+    }
+
+    #[test]
+    fn what_a_reclaim_took_is_no_room_for_the_claim_after_it() {
+        let mut pacing = idle(Instant::now());
+        let asks = [(Lane::Fetch, 4), (Lane::Index, 2), (Lane::Backfill, 1)];
+        let taken = |lane| match lane {
+            Lane::Fetch => 3,
+            Lane::Index => 2,
+            Lane::Backfill | Lane::Stack => 0,
+        };
+        pacing.reclaiming(&asks);
+        let left = pacing.reclaimed(&asks, taken);
+        assert_eq!(left, [(Lane::Fetch, 1), (Lane::Backfill, 1)]);
+        // Only the lane that is full now may have more dead leases.
+        let due = |lane| pacing.reclaim[lane];
+        let dues = [Lane::Fetch, Lane::Index, Lane::Backfill].map(due);
+        assert_eq!(dues, [false, true, false]);
     }
 
     #[test]
@@ -194,7 +227,7 @@ mod tests {
         pacing.somebody_died(Lane::Fetch);
         pacing.reclaiming(&[(Lane::Fetch, 4)]);
         pacing.somebody_died(Lane::Fetch);
-        pacing.reclaimed(Lane::Fetch, false);
+        reclaimed(&mut pacing, false);
         assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
     }
 
@@ -204,7 +237,7 @@ mod tests {
         let mut pacing = idle(now);
         pacing.reclaiming(&[(Lane::Fetch, 1)]);
         pacing.somebody_died(Lane::Fetch);
-        pacing.reclaimed(Lane::Fetch, true);
+        reclaimed(&mut pacing, true);
         assert_eq!(pacing.step(now, fetch_only(4, 4)), round(true, 4));
     }
 
@@ -267,7 +300,7 @@ mod tests {
         for took_all_room in [true, false] {
             assert_eq!(pacing.step(now, fetch_only(4, 1)), round(true, 1));
             pacing.reclaiming(&[(Lane::Fetch, 4)]);
-            pacing.reclaimed(Lane::Fetch, took_all_room);
+            reclaimed(&mut pacing, took_all_room);
         }
         pacing.hint(Lane::Fetch);
         assert_eq!(pacing.step(now, fetch_only(4, 1)), round(false, 1));

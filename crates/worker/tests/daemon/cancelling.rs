@@ -8,12 +8,18 @@ use serde_json::json;
 use crate::handlers::{Gate, WORK, endless, handler, wedged};
 use crate::world::{NewWorker, World, until};
 
-/// A worker that hears of a cancel only by wakeup.
-fn listening_only(worker: NewWorker) -> NewWorker {
-    let hour = Duration::from_secs(3_600);
+/// A worker that hears of a cancel by no heartbeat: it beats once, when it starts, and no liveness session has it
+/// write its row again.
+fn hardly_beating(worker: NewWorker) -> NewWorker {
     worker
         .lease_ms(3_600_000, 3 * 3_600_000, 10 * 3_600_000)
-        .with(|settings| settings.poll_interval = hour)
+        .with(|settings| settings.death_grace = None)
+}
+
+/// Nor by a poll: only by wakeup.
+fn listening_only(worker: NewWorker) -> NewWorker {
+    let hour = Duration::from_secs(3_600);
+    hardly_beating(worker).with(|settings| settings.poll_interval = hour)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,11 +40,7 @@ async fn cancelling_a_running_job_stops_its_handler_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_is_found_by_polling_when_no_wakeup_comes_through() {
     let world = World::new().await;
-    let worker = world
-        .worker([endless()])
-        .lease_ms(3_600_000, 3 * 3_600_000, 10 * 3_600_000)
-        .deaf()
-        .start();
+    let worker = hardly_beating(world.worker([endless()])).deaf().start();
     let job = world.one_job().await;
     world.until_state(job, PublicState::Running).await;
     cancel(&world.database, job).await.expect("an answer");

@@ -1,10 +1,12 @@
 //! Ending a worker.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use leasectl_core::job::PublicState;
 
-use crate::handlers::{Gate, OTHER, WORK, endless, no_op, wedged};
+use crate::handlers::{Gate, OTHER, WORK, endless, handler, no_op, stopped, wedged};
 use crate::world::{World, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,8 +34,18 @@ async fn a_drain_lets_handlers_finish_and_claims_nothing_more() {
 async fn a_drain_that_times_out_releases_leases_without_spending_an_attempt() {
     let world = World::new().await;
     let jobs = world.jobs(3).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let notes = Arc::clone(&told);
+    let noting = handler(WORK, move |context| {
+        let told = Arc::clone(&notes);
+        async move {
+            context.cancel.cancelled().await;
+            told.fetch_add(1, Ordering::SeqCst);
+            Err(stopped())
+        }
+    });
     let worker = world
-        .worker([endless()])
+        .worker([noting])
         .with(|settings| settings.drain_timeout = Duration::from_millis(100))
         .start();
     world.until_all(&jobs, PublicState::Running).await;
@@ -44,6 +56,8 @@ async fn a_drain_that_times_out_releases_leases_without_spending_an_attempt() {
         assert_eq!(job.attempts[0].outcome.as_deref(), Some("released"));
         assert_eq!(job.last_error, None);
     }
+    // They could have kept what they had: each was asked to stop before it was dropped.
+    assert_eq!(told.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

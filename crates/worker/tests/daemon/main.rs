@@ -11,6 +11,7 @@ mod death;
 mod draining;
 mod handlers;
 mod leases;
+mod metrics;
 mod outages;
 mod running;
 mod silence;

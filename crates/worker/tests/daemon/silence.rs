@@ -1,7 +1,7 @@
 //! Answers of the database that never come, although the connection stays open.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use leasectl_core::job::PublicState;
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::handlers::{Gate, WORK};
+use crate::metrics::{RECORDER, counted, kind};
 use crate::world::{World, until};
 
 /// A line of the statement that claims, as it is sent to be prepared.
@@ -167,4 +168,41 @@ async fn what_a_claim_took_whose_answer_was_lost_is_handed_back_without_spending
     let first = direct.until_state(running, PublicState::Completed).await;
     assert_eq!((first.attempt, first.attempts.len()), (1, 1));
     worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_claim_took_whose_answer_was_lost_is_handed_back_before_the_worker_ends() {
+    LazyLock::force(&RECORDER);
+    let (_postgres, proxy, direct, through_proxy) = with_proxy().await;
+    let gate = Gate::closed();
+    let kind = kind("unheard");
+    let running = direct.job(direct.repository(0).await, &kind, 0).await;
+    let worker = through_proxy
+        .worker([gate.handler(kind)])
+        // The worker is told to end before it gives the claim up.
+        .with(|settings| settings.answer_timeout = Duration::from_secs(4))
+        .lease_ms(1_000, 120_000, 600_000)
+        .start();
+    until("the handler runs", || gate.entered() == 1).await;
+    proxy.keep_answer.store(true, Ordering::SeqCst);
+    proxy.silence_what_is_open();
+    let missed = direct.job(direct.repository(7).await, &kind, 1).await;
+    until("a claim's answer is kept", || {
+        proxy.kept_answer.load(Ordering::SeqCst)
+    })
+    .await;
+    gate.open();
+    worker.drain().await;
+    let missed = direct.view(missed).await;
+    let outcomes: Vec<_> = missed
+        .attempts
+        .iter()
+        .map(|a| a.outcome.as_deref())
+        .collect();
+    assert_eq!(outcomes, [Some("released")]);
+    assert_eq!((missed.state, missed.attempt), (PublicState::Queued, 0));
+    let running = direct.view(running).await;
+    assert_eq!(running.state, PublicState::Completed);
+    let released = "leasectl_jobs_settled_total{kind=\"unheard\",outcome=\"released\"}";
+    assert_eq!(counted(released), Some(1));
 }

@@ -60,13 +60,12 @@ async fn enforce(shared: &Shared) {
 }
 
 fn stop_handlers(shared: &Shared) {
-    let mut stopped = 0_u32;
-    for job in shared.registry.snapshot() {
-        if job.is_held() && job.stop(StopReason::LivenessLost) {
-            job.kind.metrics.lost.increment(1);
-            stopped += 1;
-        }
-    }
+    let jobs = shared.registry.snapshot();
+    let stopped = jobs
+        .iter()
+        .filter(|job| job.is_held() && job.stop(StopReason::LivenessLost))
+        .inspect(|job| job.kind.metrics.lost.increment(1))
+        .count();
     tracing::warn!(
         handlers = stopped,
         "cut off from the database: the liveness lock was not held again in time; stopping handlers"
