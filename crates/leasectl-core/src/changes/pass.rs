@@ -29,7 +29,7 @@ pub struct Pass {
     pub repo_id: RepoId,
     /// Which changes are kept current: the latest word, which may be later than the job's.
     pub mode: Mode,
-    /// The inventory that it looks at.
+    /// The inventory that there was when the job began.
     pub generation: i64,
     /// The head of the default branch in that inventory.
     pub default_head: Option<ObjectId>,
@@ -65,7 +65,7 @@ pub struct Counts {
     pub commits: i64,
 }
 
-/// Begins a pass for a job, or resumes the one of the same inventory and mode that did not come to its end.
+/// Begins a pass for a job, or resumes the one of the same mode that did not come to its end.
 ///
 /// The mode that a job was enqueued with is a word like that of [`super::set_mode`]; the later one wins.
 ///
@@ -150,8 +150,9 @@ pub async fn confirm_default(
     })
 }
 
-/// Notes that a pass has looked at every change. Where some failed, a job follows at the time of the first that is
-/// to be tried again. Make it the transaction's last statement.
+/// Notes that a pass has looked at every change. A job follows at once when a fetch has recorded another inventory since
+/// the pass began; else, where changes failed, at the time of the first that is to be tried again. Make it the
+/// transaction's last statement.
 ///
 /// # Errors
 /// When the database is away.
@@ -167,11 +168,16 @@ pub async fn finish_pass(
     let row = transaction
         .query_opt(&statement, &[&pass.repo_id.as_uuid(), &pass.mode.as_str()])
         .await?;
-    let retry_at = row.and_then(|row| row.get::<_, Option<Timestamp>>("retry_at"));
-    let Some(retry_at) = retry_at else {
+    let Some(row) = row else {
         return Ok(None);
     };
-    follow(fenced, pass, budget, NotBefore::At(retry_at)).await
+    let retry_at: Option<Timestamp> = row.get("retry_at");
+    let not_before = match (row.get("is_outrun"), retry_at) {
+        (Some(true), _) => NotBefore::Now,
+        (_, Some(retry_at)) => NotBefore::At(retry_at),
+        (_, None) => return Ok(None),
+    };
+    follow(fenced, pass, budget, not_before).await
 }
 
 /// Has another job go on with a pass whose budget is used up; none when the latest word is `off`. Make it the

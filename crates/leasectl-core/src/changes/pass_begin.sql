@@ -1,4 +1,5 @@
--- Begins a pass, or resumes the one of the same inventory and mode that did not come to its end.
+-- Begins a pass, or resumes the one of the same mode that did not come to its end. A newer inventory does not have it
+-- begin anew: a branch that moves faster than a pass would keep the last changes from ever being studied.
 -- $1 repository, $2 the mode of the job, $3 the job.
 -- The later word wins: that of the job counts from when it was accepted.
 -- Locks: the row of the backfill, inside the fence. Index: backfill_pkey, change_inventory_pkey, job_pkey.
@@ -17,7 +18,7 @@ with before as materialized (
 ), pass as (
   select b.repo_id, s.mode, s.said_at, s.priority, i.generation, i.default_head,
          b.default_head as previous_default_head, i.generation is not null and s.mode <> 'off' as begins,
-         coalesce(b.pass_is_open and b.pass_generation = i.generation and b.pass_mode = s.mode, false) as resumes
+         coalesce(b.pass_is_open and b.pass_mode = s.mode, false) as resumes
     from before b
     join said s on s.repo_id = b.repo_id
     left join leasectl.change_inventory i on i.repo_id = b.repo_id
@@ -25,7 +26,7 @@ with before as materialized (
 update leasectl.backfill b
    set mode = p.mode, said_at = p.said_at, priority = p.priority,
        default_head = case when p.begins then coalesce(b.default_head, p.default_head) else b.default_head end,
-       pass_generation = case when p.begins then p.generation else b.pass_generation end,
+       pass_generation = case when p.begins and not p.resumes then p.generation else b.pass_generation end,
        pass_mode = case when p.begins then p.mode else b.pass_mode end,
        pass_is_open = b.pass_is_open or p.begins,
        cursor_family = case when p.begins and not p.resumes then null else b.cursor_family end,

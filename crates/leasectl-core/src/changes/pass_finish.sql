@@ -3,7 +3,8 @@
 -- be found again at the end of that job, and have another one follow at once.
 -- Locks: the row of the backfill, inside the fence. Index: backfill_pkey, change_key, change_failure_retry,
 -- change_pkey, change_inventory_pkey, change_snapshot_pkey, change_failure_pkey.
--- One row: when the first change that failed is tried again. Zero rows: the repository is gone.
+-- One row: whether there is a newer inventory than when the pass began, so that changes before the cursor may be due,
+-- and when the first change that failed is tried again. Zero rows: the repository is gone.
 update leasectl.backfill b
    set pass_is_open = false, finished_at = now(), cursor_family = last.family, cursor_number = last.number,
        cursor_updated_at = now()
@@ -11,7 +12,8 @@ update leasectl.backfill b
   left join lateral (select c.family, c.number from leasectl.change c
                       where c.repo_id = r.repo_id order by c.family desc, c.number desc limit 1) last on true
  where b.repo_id = r.repo_id
-returning (select f.retry_at
+returning b.pass_generation < (select i.generation from leasectl.change_inventory i where i.repo_id = $1) as is_outrun,
+          (select f.retry_at
              from leasectl.change_failure f
             cross join lateral (
               select c.change_id from leasectl.change_state c

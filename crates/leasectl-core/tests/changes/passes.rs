@@ -157,7 +157,7 @@ async fn a_budget_that_is_used_up_has_another_job_go_on_at_the_cursor() {
 }
 
 #[tokio::test]
-async fn another_inventory_or_mode_begins_a_pass_anew_and_studies_nothing_twice() {
+async fn another_mode_begins_a_pass_anew_and_studies_nothing_twice() {
     let world = World::new().await;
     world.fetch(MAIN, &entries(10)).await;
     let lease = world.backfill("me", Mode::OpenOnly).await;
@@ -172,6 +172,42 @@ async fn another_inventory_or_mode_begins_a_pass_anew_and_studies_nothing_twice(
     world.fetch(MAIN, &next).await;
     let studied = world.run(Mode::OpenAndRecent, open_change).await;
     assert_eq!(studied, [1, 5, 6, 7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_pass_goes_on_beside_a_newer_inventory_and_another_one_follows() {
+    let world = World::new().await;
+    world.fetch(MAIN, &entries(10)).await;
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    let mut due = world.due(&pass).await;
+    due.truncate(4);
+    world.record(&lease, &pass, due, open_change).await;
+    world.fixture.settle(lease.complete(done())).await;
+    let mut next = entries(10);
+    next[0].head = oid(77);
+    world.fetch(MAIN + 1, &next).await;
+
+    // However often that happens, the last changes have their turn.
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    assert_eq!((pass.resumed, pass.cursor), (true, Some(pull(4))));
+    let due = world.due(&pass).await;
+    assert_eq!(due.first().map(|due| due.key), Some(pull(5)));
+    world.record(&lease, &pass, due, open_change).await;
+    let follows = world.finish(&lease, &pass).await.expect("one follows");
+    assert_eq!(world.fixture.job(follows.job_id).await.not_before, None);
+    world.fixture.settle(lease.complete(done())).await;
+
+    // From the first change on; nothing follows that one.
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    assert_eq!((pass.resumed, pass.cursor), (false, None));
+    let due = world.due(&pass).await;
+    let numbers: Vec<i64> = due.iter().map(|due| due.key.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    world.record(&lease, &pass, due, open_change).await;
+    assert!(world.finish(&lease, &pass).await.is_none());
 }
 
 #[tokio::test]
@@ -201,6 +237,7 @@ async fn a_head_that_moves_while_it_is_studied_is_due_again() {
     world.fetch(MAIN, &next).await;
     world.record(&lease, &pass, due, open_change).await;
     assert_eq!(world.freshness().await, ["stale_head_changed", "current"]);
+    assert!(world.finish(&lease, &pass).await.is_some());
     world.fixture.settle(lease.complete(done())).await;
     assert_eq!(world.run(Mode::OpenOnly, open_change).await, [1]);
 }
