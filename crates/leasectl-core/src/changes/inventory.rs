@@ -43,13 +43,17 @@ pub struct InventoryOutcome {
     pub deleted: u64,
     /// Whether the default branch has another head.
     pub default_moved: bool,
+    /// Whether there was none before.
+    pub is_first: bool,
 }
 
 impl InventoryOutcome {
-    /// Whether there is anything that a pass may have to study.
+    /// Whether there is anything that a pass may have to study, or to find that there is nothing.
     #[must_use]
     pub fn has_changed(&self) -> bool {
-        self.default_moved || self.created + self.moved + self.retested + self.deleted > 0
+        self.is_first
+            || self.default_moved
+            || self.created + self.moved + self.retested + self.deleted > 0
     }
 }
 
@@ -84,7 +88,7 @@ pub async fn record_inventory(
     let transaction = fenced.statements();
     let repo = repo_id.as_uuid();
     let open = include_str!("inventory_open.sql");
-    let is_first = execute(transaction, open, &[&repo]).await? == 1;
+    let opened = execute(transaction, open, &[&repo]).await?;
     let lock = transaction
         .prepare_cached(include_str!("inventory_lock.sql"))
         .await?;
@@ -99,7 +103,8 @@ pub async fn record_inventory(
     let outcome = &mut difference.outcome;
     outcome.generation = before.get("generation");
     outcome.default_moved = before.get::<_, Option<ObjectId>>("default_head") != default_head;
-    if !outcome.has_changed() && !is_first {
+    outcome.is_first = opened == 1;
+    if !outcome.has_changed() {
         return Ok(*outcome);
     }
     let switch = transaction

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use leasectl_core::changes::{self, ChangeKey, Family, InventoryEntry, Mode};
+use leasectl_core::changes::{self, Begun, ChangeKey, Family, InventoryEntry, Mode};
 use leasectl_core::kind::Lane;
 use leasectl_core::repository::{self, RemoveOutcome};
 
@@ -48,6 +48,21 @@ async fn the_same_inventory_writes_nothing() {
     assert!(!same.has_changed());
     assert_eq!(same.generation, 1);
     assert_eq!(world.versions().await, before);
+}
+
+#[tokio::test]
+async fn a_repository_without_a_commit_has_a_pass_follow_its_first_fetch_too() {
+    let world = World::new().await;
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    assert_eq!(
+        world.begin(&lease, Mode::OpenOnly).await,
+        Begun::NeverFetched
+    );
+    world.fixture.settle(lease.complete(done())).await;
+    let (first, follows) = world.fetch_empty().await;
+    assert!(first.has_changed() && follows.len() == 1);
+    let (again, follows) = world.fetch_empty().await;
+    assert!(!again.has_changed() && follows.is_empty());
 }
 
 #[tokio::test]

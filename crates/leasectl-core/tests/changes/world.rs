@@ -153,12 +153,24 @@ impl World {
         default: u64,
         entries: &[InventoryEntry],
     ) -> (InventoryOutcome, Vec<FollowUp>) {
+        self.fetch_of(Some(oid(default)), entries).await
+    }
+
+    /// A fetch of a repository without a commit.
+    pub(crate) async fn fetch_empty(&self) -> (InventoryOutcome, Vec<FollowUp>) {
+        self.fetch_of(None, &[]).await
+    }
+
+    async fn fetch_of(
+        &self,
+        head: Option<ObjectId>,
+        entries: &[InventoryEntry],
+    ) -> (InventoryOutcome, Vec<FollowUp>) {
         self.fixture.enqueue(self.repo, &FETCH, "").await;
         let lease = self.claim("fetcher", Lane::Fetch, FETCH.name).await;
         let fence = lease.fence();
         let mut client = self.fixture.client().await;
         let fenced = fence.begin(&mut client).await.unwrap();
-        let head = Some(oid(default));
         let outcome = changes::record_inventory(&fenced, self.repo, head, entries)
             .await
             .unwrap();
