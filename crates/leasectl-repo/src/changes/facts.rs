@@ -173,7 +173,7 @@ pub enum StudyLimit {
     Commits,
     /// A file is too large to compare its lines.
     BlobBytes,
-    /// So many files are new or gone that renames were only looked for among those of equal content or name.
+    /// So many or so large files are new or gone that renames were only looked for among those of equal content or name.
     Renames,
     /// There is too much to look for equal patches: open means that the head is no ancestor.
     PatchSearch,

@@ -3,7 +3,7 @@
 //! First come files of equal content; then files whose name was gone once and is new once; then what is left
 //! is compared, each with each, and paired by likeness.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice as _};
@@ -17,6 +17,9 @@ use super::trees::{PathChange, Side};
 
 /// The most pairs that are compared are this many files with as many.
 const MOST_SQUARED: usize = 1_000;
+
+/// The most bytes of files that are read to compare them. What is kept of them is no larger than a few times that.
+const MOST_READ: u64 = 64 << 20;
 
 /// How many candidates a new file keeps.
 const CANDIDATES: usize = 4;
@@ -70,6 +73,7 @@ pub(super) fn pair(
         most_bytes,
         gone,
         new,
+        left: MOST_READ,
         buffer: Vec::new(),
     };
     matching.by_content();
@@ -119,6 +123,8 @@ struct Matching<'a> {
     most_bytes: u64,
     gone: Vec<File>,
     new: Vec<File>,
+    /// How many bytes may be read still; nothing is compared any more when a file is larger.
+    left: u64,
     buffer: Vec<u8>,
 }
 
@@ -163,7 +169,7 @@ impl Matching<'_> {
     /// Files whose name is gone once and new once, if they are very much alike.
     fn by_name(&mut self) -> Result<(), StudyError> {
         let unique = |files: &[File]| {
-            let mut names = HashMap::<BString, Option<usize>>::new();
+            let mut names = BTreeMap::<BString, Option<usize>>::new();
             for (at, file) in files.iter().enumerate().filter(|(_, file)| file.is_free()) {
                 let entry = names.entry(file.name().to_owned());
                 entry.and_modify(|only| *only = None).or_insert(Some(at));
@@ -174,7 +180,7 @@ impl Matching<'_> {
         for (name, gone) in gone {
             let new = new.get(&name).copied().flatten();
             if let (Some(gone), Some(new)) = (gone, new)
-                && self.score(gone, new, LEAST_OF_EQUAL_NAMES)? >= LEAST_OF_EQUAL_NAMES
+                && self.score(gone, new, LEAST_OF_EQUAL_NAMES)? >= Some(LEAST_OF_EQUAL_NAMES)
             {
                 self.join(gone, new);
             }
@@ -196,8 +202,11 @@ impl Matching<'_> {
         for &new in &new {
             let mut best = Vec::<(Fit, usize)>::with_capacity(CANDIDATES + 1);
             for &gone in &gone {
+                let Some(score) = self.score(gone, new, LEAST)? else {
+                    return Ok(true);
+                };
                 let fit = Fit {
-                    score: self.score(gone, new, LEAST)?,
+                    score,
                     equal_names: self.gone[gone].name() == self.new[new].name(),
                 };
                 if fit.score >= LEAST {
@@ -216,14 +225,14 @@ impl Matching<'_> {
         Ok(false)
     }
 
-    /// How alike the two are, or 0 if they cannot reach `least`.
-    fn score(&mut self, gone: usize, new: usize, least: u64) -> Result<u64, StudyError> {
+    /// How alike the two are, or 0 if they cannot reach `least`; nothing when that would read too much.
+    fn score(&mut self, gone: usize, new: usize, least: u64) -> Result<Option<u64>, StudyError> {
         if self.cancel.is_cancelled() {
             return Err(StudyError::Cancelled);
         }
         let (old, new) = (&mut self.gone[gone], &mut self.new[new]);
         if !old.side.is_regular() || !new.side.is_regular() {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let mut sizes = [0; 2];
         for (size, file) in sizes.iter_mut().zip([&mut *old, &mut *new]) {
@@ -236,17 +245,21 @@ impl Matching<'_> {
         if old_bytes.max(new_bytes) > self.most_bytes
             || !similarity::is_possible(old_bytes, new_bytes, least)
         {
-            return Ok(0);
+            return Ok(Some(0));
         }
-        for file in [&mut *old, &mut *new] {
+        for (bytes, file) in sizes.into_iter().zip([&mut *old, &mut *new]) {
             if file.pieces.is_none() {
+                let Some(left) = self.left.checked_sub(bytes) else {
+                    return Ok(None);
+                };
+                self.left = left;
                 self.objects.blob(&file.side.id, &mut self.buffer)?;
                 let is_binary = lines::is_binary(&self.buffer);
                 file.pieces = Some(Pieces::of(&self.buffer, is_binary));
             }
         }
         let pieces = old.pieces.as_ref().zip(new.pieces.as_ref());
-        Ok(pieces.map_or(0, |(old, new)| old.score(new)))
+        Ok(Some(pieces.map_or(0, |(old, new)| old.score(new))))
     }
 
     fn into_pairs(self) -> Vec<FilePair> {

@@ -6,7 +6,7 @@ use leasectl_repo::{ObjectId, StudyError};
 use tempfile::TempDir;
 
 use crate::changes::{beginning, changed};
-use crate::story::{Story, Told, files, id, put};
+use crate::story::{Edit, Story, Told, files, gone, id, put};
 
 /// Writes a tree with these entries, each a mode, a name and an object.
 fn tree(told: &Told, entries: &[(&str, &str, ObjectId)]) -> ObjectId {
@@ -119,4 +119,30 @@ async fn paths_without_end_are_not_kept() {
     assert_eq!(limits, ["files"]);
     // Those of the default branch are gone there.
     assert_eq!(facts.totals.files, 8_000 + 3);
+}
+
+#[tokio::test]
+async fn files_that_are_too_much_to_compare_are_not_paired() {
+    // Alike enough to be renames, and more than is read for that.
+    let content = |number: usize| {
+        let mut content = format!("{number}\n").into_bytes();
+        content.resize(2 << 20, b'x');
+        content
+    };
+    let mut story = Story::default();
+    let files_of = |folder: &str, from: usize| -> Vec<Edit> {
+        let numbers = from..from + 20;
+        let file = |number| put(&format!("{folder}/{number}"), content(number));
+        numbers.map(file).collect()
+    };
+    let start = story.commit(&[], &files_of("old", 0));
+    let mut edits = files_of("new", 100);
+    edits.push(gone("old"));
+    let mine = story.commit(&[start], &edits);
+    story.main(start);
+    story.pull(1, mine);
+    let facts = story.tell().await.study(1);
+    let limits: Vec<&str> = facts.limits.iter().map(|limit| limit.as_str()).collect();
+    assert_eq!(limits, ["renames"]);
+    assert_eq!(facts.totals.files, 40);
 }
