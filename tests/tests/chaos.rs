@@ -40,7 +40,7 @@ impl Chaos {
             .map(|name| stage.register(&remote.url(name)))
             .collect::<Vec<String>>();
         for repo in &repos {
-            stage.json(&["backfill", repo, "--mode", "full_history"]);
+            drop(stage.json(&["backfill", repo, "--mode", "full_history"]));
         }
         remote.set_bytes_per_second(Some(400_000));
         let workers = (0..WORKERS).map(|_| start(&stage)).collect();
