@@ -122,8 +122,10 @@ fn offered(
                 is_open: !merged.contains_key(name),
                 ..Offered::default()
             };
+            // Those of other forges are not fetched.
             let test_merge = name
                 .strip_suffix("/head")
+                .filter(|stem| stem.starts_with("refs/pull/"))
                 .and_then(|stem| refs.get(&format!("{stem}/merge")));
             offered.base = base(origin, &offered, test_merge, &line);
             let compared = bases.get(&key).unwrap_or(&offered.base).clone();
