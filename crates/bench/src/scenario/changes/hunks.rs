@@ -131,7 +131,8 @@ fn applied(hunks: &[Hunk], old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
     let (old, new) = (lines(old), lines(new));
     let (mut made, mut kept) = (Vec::new(), 0);
     for &hunk in hunks {
-        let [old_start, old_lines, new_start, new_lines] = hunk.map(|number| number as usize);
+        let [old_start, old_lines, new_start, new_lines] =
+            hunk.map(|number| number.unsigned_abs() as usize);
         // Without lines of its own a hunk tells the line before it.
         let from = |start: usize, count: usize| start.checked_sub(usize::from(count > 0));
         let begin = from(old_start, old_lines)?;
