@@ -21,7 +21,7 @@ const FILES: &str = "\
     select f.number, f.ord, coalesce(c.merge_base, '4b825dc642cb6eb9a060e54bf8d69288fbee4904') as base, \
            c.studied_head, coalesce(f.old_path, f.path) as old_path, f.path, f.additions, f.deletions \
       from leasectl.change_files f join leasectl.changes c using (repo_id, family, number) \
-     where f.repo_id = $1 and f.additions is not null and c.limits = '' order by f.number, f.ord";
+     where f.repo_id = $1 and f.additions is not null and cardinality(c.limits) = 0 order by f.number, f.ord";
 
 const HUNKS: &str = "\
     select number, file_ord, old_start, old_lines, new_start, new_lines \
