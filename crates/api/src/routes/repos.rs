@@ -14,7 +14,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use leasectl_core::ids::RepoId;
 use leasectl_core::job::{LookupError, Page};
-use leasectl_core::repository::{self, Branch, NewRepository, RepoRef, Repository};
+use leasectl_core::repository::{self, Branch, FETCH_EVERY, NewRepository, RepoRef, Repository};
 use leasectl_remote::{Locality, RefName, RemoteUrl, RepoName};
 use leasectl_service::parse_duration;
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,6 @@ use crate::paging::limit_of;
 use crate::problem::Problem;
 use crate::repo_ref;
 use crate::service::Service;
-
-/// How often a repository may be fetched by itself.
-const FETCH_EVERY: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A repository to register.
 #[derive(Deserialize, ToSchema)]

@@ -18,7 +18,7 @@ pub use self::due::{DueFetches, ask_for_due_fetches, record_failed_fetch};
 pub use self::projection::{
     Branch, FetchRecord, Recorded, branches, learn_default_branch, record_fetch,
 };
-pub use self::register::{NewRepository, RegisterError, Registered, register};
+pub use self::register::{FETCH_EVERY, NewRepository, RegisterError, Registered, register};
 
 use crate::database::{Database, DatabaseError, limited};
 use crate::ids::RepoId;

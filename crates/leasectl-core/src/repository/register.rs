@@ -1,5 +1,6 @@
 //! Registering a repository. It needs no network: the canonical URL is its identity.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use leasectl_remote::{RemoteUrl, RepoName};
@@ -11,6 +12,10 @@ use crate::time::seconds;
 
 /// How many suggestions are tried when a name is taken.
 const SUGGESTIONS: u32 = 100;
+
+/// How often a repository may be fetched unasked.
+pub const FETCH_EVERY: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A repository to register.
 #[derive(Clone, Debug)]

@@ -50,7 +50,10 @@ pub use repo_ref::{RepoArg, RepoArgError};
 pub use run::RunArgs;
 pub(crate) use status::render as render_status;
 pub use table::{Cell, Column, Grid, Tone, cell, plain};
-pub use values::{ByteSize, ByteSizeError, DeathGrace, PositiveDurationError, positive_duration};
+pub use values::{
+    ByteSize, ByteSizeError, DeathGrace, FetchEveryError, PositiveDurationError, fetch_every,
+    positive_duration,
+};
 pub(crate) use wait::{bar as progress_bar, now as describe_job};
 pub(crate) use words::{age, moment, progress};
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::repo_path::{self, PathArgs};
 use super::repo_status;
 use super::{
-    Column, CommandError, Context, Exit, Grid, RepoArg, Style, age, cell, moment, positive_duration,
+    Column, CommandError, Context, Exit, Grid, RepoArg, Style, age, cell, fetch_every, moment,
 };
 
 /// What `worker repo` can do.
@@ -37,7 +37,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "OWNER/NAME", value_parser = RepoName::parse)]
     name: Option<RepoName>,
     /// Fetch it this often, such as 15m [default: only when asked]
-    #[arg(long, value_name = "DUR", value_parser = positive_duration)]
+    #[arg(long, value_name = "DUR", value_parser = fetch_every)]
     fetch_every: Option<Duration>,
     /// Print JSON
     #[arg(long)]
@@ -105,12 +105,15 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), CommandError> {
     if args.json {
         return context.output().json(&registered.repository);
     }
-    let verb = if registered.created {
-        "registered as"
+    let repository = &registered.repository;
+    if registered.created {
+        context.note(&format!("registered as {}", repository.name));
     } else {
-        "registered already as"
-    };
-    context.note(&format!("{verb} {}", registered.repository.name));
+        context.note(&format!(
+            "registered already as {}, and left as it is",
+            repository.name
+        ));
+    }
     context.output().line(registered.repository.id.to_string())
 }
 

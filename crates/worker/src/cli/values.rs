@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use leasectl_core::repository::FETCH_EVERY;
 use leasectl_service::{DurationError, parse_duration};
 use thiserror::Error;
 
@@ -21,6 +22,17 @@ pub enum PositiveDurationError {
     Zero,
 }
 
+/// The text is not how often a repository may be fetched.
+#[derive(Debug, Error)]
+pub enum FetchEveryError {
+    /// Not written as a number and a unit.
+    #[error(transparent)]
+    NotADuration(#[from] DurationError),
+    /// Too often, or hardly ever.
+    #[error("from 1s to 366d, such as 15m, 6h or 7d")]
+    OutOfRange,
+}
+
 /// Parses a duration that is longer than zero.
 ///
 /// # Errors
@@ -29,6 +41,19 @@ pub fn positive_duration(text: &str) -> Result<Duration, PositiveDurationError> 
     match parse_duration(text)? {
         Duration::ZERO => Err(PositiveDurationError::Zero),
         longer => Ok(longer),
+    }
+}
+
+/// Reads how often a repository is fetched unasked.
+///
+/// # Errors
+/// When the text is written differently, or outside [`FETCH_EVERY`].
+pub fn fetch_every(text: &str) -> Result<Duration, FetchEveryError> {
+    let every = parse_duration(text)?;
+    if FETCH_EVERY.contains(&every) {
+        Ok(every)
+    } else {
+        Err(FetchEveryError::OutOfRange)
     }
 }
 
@@ -132,6 +157,15 @@ mod tests {
         assert_eq!(positive_duration("10s").unwrap(), Duration::from_secs(10));
         for text in ["0s", "10", ""] {
             assert!(positive_duration(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_fetched_once_a_second_at_most_and_once_a_year_at_least() {
+        assert_eq!(fetch_every("1s").unwrap(), Duration::from_secs(1));
+        assert!(fetch_every("366d").is_ok());
+        for text in ["999ms", "0s", "367d", "15"] {
+            assert!(fetch_every(text).is_err(), "{text:?} was accepted");
         }
     }
 
