@@ -63,6 +63,10 @@ pub(super) async fn run(context: &Context, args: &BackfillArgs) -> Result<(), Co
         ));
     };
     wake(database, BACKFILL.lane).await;
+    if repository.last_successful_fetch_at.is_none() {
+        context
+            .note("it was never fetched: the pass asks for a fetch, and another pass follows that");
+    }
     if args.wait {
         if !args.json {
             context.output().line(job.job_id.to_string())?;

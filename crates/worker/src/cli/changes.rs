@@ -1,5 +1,7 @@
 //! `worker changes`: what is known of a repository's changes, and which others touch the same files.
 
+use std::collections::HashMap;
+
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
@@ -15,6 +17,9 @@ use super::{Column, CommandError, Context, Exit, Grid, RepoArg, Style, Tone, cel
 
 /// Characters of an object's id that tables show.
 const SHORT: usize = 12;
+
+/// Common paths of two changes that tables show.
+const PATHS: usize = 3;
 
 /// Arguments of `worker changes`.
 #[derive(Debug, Args)]
@@ -92,7 +97,7 @@ async fn many(
         return context.output().json(&page);
     }
     if page.items.is_empty() {
-        context.note("no changes; `worker backfill` has them studied once a fetch has seen them");
+        context.note(nothing(args));
         return Ok(());
     }
     let table = render_list(&page.items, args.parked, context.output().style());
@@ -134,12 +139,32 @@ async fn related(
             .json(&json!({"items": found, "next_cursor": null}));
     }
     if found.is_empty() {
-        context.note("no open change touches the same files");
+        let own = show(database, repository.id, number, args.family).await?;
+        let is_known = own.is_some_and(|own| own.change.studied_at.is_some());
+        context.note(if is_known {
+            "no open change touches the same files"
+        } else {
+            "it was not studied yet: what it touches is not known"
+        });
         return Ok(());
     }
-    context
-        .output()
-        .line(render_overlaps(&found, context.output().style()))
+    let table = render_overlaps(&found, context.output().style());
+    context.output().line(table)?;
+    if found.len() == usize::from(args.limit) {
+        context.note("there may be more: --limit shows up to 200");
+    }
+    Ok(())
+}
+
+/// Why a list is empty.
+fn nothing(args: &ChangesArgs) -> &'static str {
+    if args.parked {
+        "no change was given up"
+    } else if args.open || args.closed || args.family.is_some() {
+        "no such change is known"
+    } else {
+        "no changes; `worker backfill` has them studied once a fetch has seen them"
+    }
 }
 
 async fn again(
@@ -297,8 +322,13 @@ fn render_files(detail: &ChangeDetail, style: Style) -> String {
         Column::whole("STATUS"),
         Column::number("+"),
         Column::number("-"),
+        Column::number("HUNKS"),
         Column::text("FILE"),
     ]);
+    let mut hunks: HashMap<&str, usize> = HashMap::new();
+    for hunk in &detail.hunks {
+        *hunks.entry(&hunk.path).or_default() += 1;
+    }
     for file in &detail.files {
         let name = match &file.old_path {
             Some(old) => format!("{old} => {}", file.path),
@@ -308,6 +338,7 @@ fn render_files(detail: &ChangeDetail, style: Style) -> String {
             cell(file.status.as_str()),
             cell(or_nothing(file.additions)),
             cell(or_nothing(file.deletions)),
+            cell(hunks.get(file.path.as_str()).copied().unwrap_or(0)),
             cell(name),
         ]);
     }
@@ -332,11 +363,22 @@ fn render_commits(detail: &ChangeDetail, style: Style) -> String {
     grid.render(style)
 }
 
+/// The first of the paths that two changes have in common.
+fn paths(other: &Overlap) -> String {
+    let mut text = other.paths[..other.paths.len().min(PATHS)].join(", ");
+    let more = other.files.saturating_sub(PATHS);
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
 fn render_overlaps(found: &[Overlap], style: Style) -> String {
     let mut grid = Grid::new(&[
         Column::whole("CHANGE"),
         Column::whole("HEAD"),
         Column::number("HUNKS"),
+        Column::whole("LINES"),
         Column::number("FILES"),
         Column::text("PATHS"),
     ]);
@@ -345,8 +387,9 @@ fn render_overlaps(found: &[Overlap], style: Style) -> String {
             cell(format!("{}:{}", other.family, other.number)),
             cell(short(other.head)),
             cell(other.hunks),
+            cell(if other.exact { "exact" } else { "estimate" }),
             cell(other.files),
-            cell(other.paths.join(", ")),
+            cell(paths(other)),
         ]);
     }
     grid.render(style)
