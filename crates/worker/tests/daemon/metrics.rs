@@ -61,7 +61,7 @@ async fn lost_and_reclaimed_leases_are_counted_by_kind() {
     let job = world.job(world.repository(0).await, &kind, 0).await;
     let loser = world
         .worker([gate.handler(kind)])
-        .lease_ms(100, 10_000, 60_000)
+        .lease_ms(100, 120_000, 600_000)
         .start();
     until("the handler runs", || gate.entered() == 1).await;
     let rival = world
