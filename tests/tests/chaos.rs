@@ -149,7 +149,7 @@ impl Chaos {
         let heads = self.origins[repo].git(&heads);
         let offered: Vec<&str> = heads.lines().collect();
         let list = self.stage.json(&["changes", &self.repos[repo]]);
-        let items = list["items"].as_array().expect("a list");
+        let items: Vec<_> = list["items"].as_array().into_iter().flatten().collect();
         let known: Vec<_> = items.iter().map(|item| item["head"].as_str()).collect();
         assert_eq!(known, offered.into_iter().map(Some).collect::<Vec<_>>());
         for item in items {
