@@ -113,8 +113,11 @@ impl Query {
         };
         let tree = tree.map_err(QueryError::Syntax)?;
         let tree = lines::within_a_line(tree)?;
+        // Without DFAs that are built whole: from the last literal of a pattern, version 0.4.18 walks back over them
+        // into the literal before it, and finds `leas.*s` in `lease`. Over those that are built lazily it does not.
         let config = meta::Config::new()
             .utf8_empty(false)
+            .dfa(false)
             .nfa_size_limit(Some(MAX_COMPILED_BYTES))
             .hybrid_cache_capacity(STATE_CACHE_BYTES);
         let engine = meta::Builder::new()
@@ -198,6 +201,15 @@ mod tests {
             1 => any::<u8>().prop_map(|byte| vec![byte]),
         ];
         prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn the_last_letter_of_a_pattern_is_not_that_of_the_word_before_it() {
+        for pattern in ["^[ \t]*leas.*s", "^leas.*s", "^ *aa.*a"] {
+            let query = Query::regex(pattern, Case::Sensitive).unwrap();
+            let text = b"lease\n   lease(1)\naa\n";
+            assert!(lines_with_hits(&query, text).is_empty(), "{pattern}");
+        }
     }
 
     proptest! {
