@@ -1,9 +1,9 @@
 //! How much of a repository's past its diagnostics read.
 
-use leasectl_core::database::Client;
 use leasectl_core::repository::{ChangeStatus, change_status};
 use leasectl_remote::RepoName;
 
+use crate::plans::{keep_plans, read_so_far};
 use crate::world::{MAIN, World, entries};
 
 /// The past of a busy repository: an index, and many fetches since. Also that of others.
@@ -27,26 +27,13 @@ async fn status(world: &World) -> ChangeStatus {
     status.unwrap().unwrap()
 }
 
-/// Rows of finished jobs that sessions have read; those of this session are published first.
-async fn read_so_far(client: &Client) -> i64 {
-    let publish = "select pg_stat_force_next_flush()";
-    client.batch_execute(publish).await.unwrap();
-    let read = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint from pg_stat_user_tables \
-                 where schemaname = 'leasectl' and relname like 'job_history%'";
-    client.query_one(read, &[]).await.unwrap().get(0)
-}
-
 #[tokio::test]
 async fn the_diagnostics_of_a_busy_repository_read_the_latest_of_its_past() {
     let mut world = World::new().await;
-    let server = "select current_setting('server_version_num')::bigint";
-    if world.fixture.count(server).await < 150_000 {
-        eprintln!("SKIPPED: a server before 15 cannot be asked to publish its statistics");
+    // The plans were made while there was no past.
+    let Some(several) = keep_plans(&mut world).await else {
         return;
-    }
-    // One session for all, which keeps its plans: they were made while there was no past.
-    let several = world.fixture.database.clone();
-    world.fixture.database = several.dedicated("plans").unwrap();
+    };
     world.fetch(MAIN, &entries(2)).await;
     for _ in 0..3 {
         status(&world).await;
@@ -57,11 +44,11 @@ async fn the_diagnostics_of_a_busy_repository_read_the_latest_of_its_past() {
         .await
         .unwrap();
     let own = world.fixture.client().await;
-    let before = read_so_far(&own).await;
+    let before = read_so_far(&own, "^job_history").await;
     drop(own);
     let status = status(&world).await;
     let own = world.fixture.client().await;
-    let read = read_so_far(&own).await - before;
+    let read = read_so_far(&own, "^job_history").await - before;
     eprintln!("{read} finished jobs were read");
     assert!((1_000..5_000).contains(&read), "{read} rows were read");
     assert_eq!(status.dirty, Some(false));
