@@ -279,6 +279,97 @@ fn a_default_head_that_the_remote_has_no_more_has_a_fetch_and_a_pass_follow() {
     stage.wait_until_idle();
 }
 
+/// A change against another branch than the default one, as its test merge shows; heads of both branches.
+fn with_a_change_against_another_branch(remote: &Remote) -> (Origin, String, String) {
+    let origin = with_changes(remote, 1);
+    let default_head = origin.find("main").unwrap();
+    origin.set_ref("refs/heads/release", &default_head);
+    let target = origin.commit("release", "src/fix.rs", b"pub fn fix() {}\n");
+    (origin, default_head, target)
+}
+
+/// What a forge makes of a change when it tries to merge it with its target.
+fn test_merge(origin: &Origin, number: usize, target: &str) -> String {
+    let head = format!("refs/pull/{number}/head");
+    let tree = format!("{head}^{{tree}}");
+    let args = ["commit-tree", &tree, "-p", target, "-p", &head, "-m", "Try"];
+    let merge = origin.git(&args).trim().to_owned();
+    origin.set_ref(&format!("refs/pull/{number}/merge"), &merge);
+    merge
+}
+
+#[test]
+fn a_test_merge_that_this_disk_lacks_is_fetched_before_the_change_is_compared() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let (origin, _, target) = with_a_change_against_another_branch(&remote);
+    let repo = stage.register(&remote.url("acme/app"));
+    let older = stage.worker().flag("--concurrency", "backfill=0").start();
+    stage.fetch(&repo);
+    drop(older);
+    // Another container sees how the forge tries to merge it, and is gone before it studies anything.
+    test_merge(&origin, 1, &target);
+    let other = stage.folder().join("other");
+    let newer = stage
+        .worker()
+        .flag("--concurrency", "backfill=0")
+        .env("LEASECTL_DATA_DIR", other.to_str().unwrap())
+        .start();
+    stage.fetch(&repo);
+    drop(newer);
+    assert!(other.join("repos").is_dir(), "a disk of its own");
+
+    let _worker = stage.worker().flag("--concurrency", "fetch=0").start();
+    backfill(&stage, &repo, "open_only");
+    let change = stage.json(&["changes", &repo, "--number", "1"]);
+    assert_eq!(
+        (change["base"].as_str(), &change["freshness"]),
+        (Some(&*target), &json!("current")),
+        "{change:#}"
+    );
+}
+
+#[test]
+fn a_change_without_the_test_merge_of_the_inventory_is_not_passed_off_as_current() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let (origin, default_head, target) = with_a_change_against_another_branch(&remote);
+    let tried = test_merge(&origin, 1, &target);
+    let repo = stage.register(&remote.url("acme/app"));
+    let fetcher = stage.worker().flag("--concurrency", "backfill=0").start();
+    stage.fetch(&repo);
+    drop(fetcher);
+    // The forge takes it back, and this disk has lost it too. No fetch has noticed.
+    origin.git(&["update-ref", "-d", "refs/pull/1/merge"]);
+    std::fs::remove_dir_all(stage.clone_dir(&repo)).unwrap();
+    let worker = stage.worker().flag("--concurrency", "fetch=0").start();
+    let pass = stage.json(&["backfill", &repo, "--mode", "open_only", "--wait"]);
+    assert_eq!(pass["state"], "completed", "{pass:#}");
+    let change = stage.json(&["changes", &repo, "--number", "1"]);
+    assert_eq!(
+        (change["base"].as_str(), &change["freshness"]),
+        (Some(&*default_head), &json!("stale_base_moved")),
+        "{change:#}"
+    );
+    drop(worker);
+
+    // The same one is offered again, so that a fetch finds nothing new. The pass that was to follow sees it.
+    origin.set_ref("refs/pull/1/merge", &tried);
+    let follows = backfills(&stage, &repo);
+    let follows = follows.iter().find(|job| job["state"] == "queued");
+    assert!(follows.is_some(), "no pass follows");
+    let soon = "update leasectl.job set not_before = now() where state = 'scheduled'";
+    stage.sql().run(soon);
+    let _worker = stage.worker().start();
+    stage.wait_until_idle();
+    let change = stage.json(&["changes", &repo, "--number", "1"]);
+    assert_eq!(
+        (change["base"].as_str(), &change["freshness"]),
+        (Some(&*target), &json!("current")),
+        "{change:#}"
+    );
+}
+
 /// Says a mode and has a pass accepted that nobody runs yet.
 fn backfill_later(stage: &Stage, repo: &str) {
     let said = stage.json(&["backfill", repo, "--mode", "open_only"]);

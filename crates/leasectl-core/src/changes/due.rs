@@ -18,7 +18,8 @@ pub struct Due {
     pub reference: String,
     /// The commit to study.
     pub head: ObjectId,
-    /// What the forge made by merging it, where it says so in a ref.
+    /// What the forge made by merging it, where it says so in a ref. Who has to study the change without it takes it
+    /// out: what is recorded is what was studied, and the change stays due.
     pub test_merge: Option<ObjectId>,
     /// What was found when it was last studied.
     pub known: Option<Known>,

@@ -151,8 +151,8 @@ pub async fn confirm_default(
 }
 
 /// Notes that a pass has looked at every change. A job follows at once when a fetch has recorded another inventory since
-/// the pass began; else, where changes failed, at the time of the first that is to be tried again. Make it the
-/// transaction's last statement.
+/// the pass began; else, where changes failed, at the time of the first that is to be tried again, and where some were
+/// studied without their test merge, in a minute. Make it the transaction's last statement.
 ///
 /// # Errors
 /// When the database is away.

@@ -109,6 +109,30 @@ async fn a_test_merge_that_moved_is_another_base() {
 }
 
 #[tokio::test]
+async fn a_change_that_was_studied_without_its_test_merge_stays_due_and_is_looked_at_again() {
+    let world = World::new().await;
+    let mut tested = entries(2);
+    tested[0].test_merge = Some(oid(77));
+    world.fetch(MAIN, &tested).await;
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    let mut due = world.due(&pass).await;
+    assert_eq!(due[0].test_merge.take(), Some(oid(77)));
+    world.record(&lease, &pass, due, open_change).await;
+    assert_eq!(world.freshness().await, ["stale_base_moved", "current"]);
+    let follows = world.finish(&lease, &pass).await.expect("a job follows");
+    let job = world.fixture.job(follows.job_id).await;
+    assert!(job.not_before > Some(job.created_at), "{job:?}");
+    world.fixture.settle(lease.complete(done())).await;
+    assert_eq!(world.run(Mode::OpenOnly, unchanged).await, [1]);
+    assert_eq!(world.freshness().await, ["current", "current"]);
+    // Now that nothing is left, nothing follows.
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    assert!(world.finish(&lease, &pass).await.is_none());
+}
+
+#[tokio::test]
 async fn after_a_rewrite_of_the_default_branch_every_change_may_be_open_again() {
     let world = World::new().await;
     world.fetch(MAIN, &entries(4)).await;

@@ -124,21 +124,22 @@ impl<'a> Study<'a> {
 
     async fn study(&self, pass: &Pass, due: Vec<Due>) -> Result<Vec<Studied>, Failure> {
         let default_head = pass.default_head.map(git_id).transpose()?;
-        let clone = self.with_heads(default_head, &due).await?;
+        let clone = self.with_commits(default_head, &due).await?;
         let changes = self.changes(&clone, default_head).await?;
         let cancel = self.steps.context.cancel.clone();
         let study = move || studied(&changes, due, threads(), &cancel);
         self.blocking(&clone, study).await
     }
 
-    /// A clone with the heads of all of them, as far as the remote still offers them.
-    async fn with_heads(
+    /// A clone with the heads and the test merges of all of them, as far as the remote still offers them.
+    async fn with_commits(
         &self,
         default_head: Option<GitId>,
         due: &[Due],
     ) -> Result<ReadyClone, Failure> {
-        let heads = due.iter().map(|due| git_id(due.head));
-        let mut needs = heads.collect::<Result<Vec<_>, _>>()?;
+        let commits = due.iter().flat_map(|due| [Some(due.head), due.test_merge]);
+        let commits = commits.flatten().map(git_id);
+        let mut needs = commits.collect::<Result<Vec<_>, _>>()?;
         needs.extend(default_head);
         match self.ready(&needs).await {
             Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound => {

@@ -86,16 +86,23 @@ pub(super) fn studied(
             Err(error) => outcomes.push(Some(Outcome::Failed(error))),
         }
     }
-    let mut found = refs
-        .iter()
-        .zip(changes.study_all(&refs, threads, cancel))
-        .map(|(change, facts)| without_test_merge(changes, change, facts, cancel));
+    let mut found = refs.iter().zip(changes.study_all(&refs, threads, cancel));
     let mut batch = Vec::with_capacity(due.len());
-    for (due, outcome) in due.into_iter().zip(outcomes) {
+    for (mut due, outcome) in due.into_iter().zip(outcomes) {
         let outcome = match outcome {
             Some(outcome) => outcome,
             None => match found.next() {
-                Some(facts) => outcome_of(&due, facts)?,
+                Some((change, mut facts)) => {
+                    if lacks_test_merge(change, &facts) {
+                        due.test_merge = None;
+                        let alone = ChangeRef {
+                            test_merge: None,
+                            ..change.clone()
+                        };
+                        facts = changes.study(&alone, cancel);
+                    }
+                    outcome_of(&due, facts)?
+                }
                 None => continue,
             },
         };
@@ -104,24 +111,10 @@ pub(super) fn studied(
     Ok(batch)
 }
 
-/// A test merge is made anew whenever its target moves, so the recorded one may be gone: the change is studied
-/// without it then.
-fn without_test_merge(
-    changes: &Changes,
-    change: &ChangeRef,
-    facts: Result<ChangeFacts, StudyError>,
-    cancel: &CancellationToken,
-) -> Result<ChangeFacts, StudyError> {
-    match facts {
-        Err(StudyError::Missing { id }) if change.test_merge == Some(id) => {
-            let alone = ChangeRef {
-                test_merge: None,
-                ..change.clone()
-            };
-            changes.study(&alone, cancel)
-        }
-        facts => facts,
-    }
+/// A test merge is made anew whenever its target moves, so the recorded one may be gone. The change is studied and
+/// recorded as one that has none then, so it stays due while the inventory says otherwise.
+fn lacks_test_merge(change: &ChangeRef, facts: &Result<ChangeFacts, StudyError>) -> bool {
+    matches!(facts, Err(StudyError::Missing { id }) if change.test_merge == Some(*id))
 }
 
 fn outcome_of(due: &Due, facts: Result<ChangeFacts, StudyError>) -> Result<Outcome, StudyError> {
