@@ -196,6 +196,10 @@ pub(super) struct ProposalsSeen {
     pub(super) name: String,
     /// Which changes are kept current.
     pub(super) mode: String,
+    /// The head of the remote's default branch.
+    pub(super) default_head: String,
+    /// That of the inventory.
+    pub(super) recorded_default_head: Option<String>,
     /// What the remote offers, by family and number.
     pub(super) offered: BTreeMap<(String, i64), Offered>,
     /// What is recorded.
@@ -211,6 +215,8 @@ pub(super) struct ProposalsSeen {
 pub(super) struct Offered {
     pub(super) reference: String,
     pub(super) head: String,
+    /// What the forge made by merging it, where that is fetched.
+    pub(super) test_merge: Option<String>,
     /// Whether the default branch does not have it.
     pub(super) is_open: bool,
     /// The commit of the target with which it is to be compared.
@@ -229,6 +235,7 @@ pub(super) struct Recorded {
     pub(super) number: i64,
     pub(super) reference: String,
     pub(super) head: String,
+    pub(super) test_merge: Option<String>,
     pub(super) freshness: Option<String>,
     /// None of one that was never studied.
     pub(super) snapshot: Option<SnapshotSeen>,

@@ -12,9 +12,13 @@ use crate::sql::Sql;
 /// What git calls the tree without files.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
-const CHANGES: &str = "select family, number, ref, head, freshness, studied_head, base, merge_base, open, commits, \
-                              files_changed, additions, deletions \
-                         from leasectl.changes where repo_id::text = $1 order by family, number";
+const CHANGES: &str = "select c.family, c.number, c.ref, c.head, encode(i.test_merge, 'hex') as test_merge, \
+                              c.freshness, c.studied_head, c.base, c.merge_base, c.open, c.commits, \
+                              c.files_changed, c.additions, c.deletions \
+                         from leasectl.changes c join leasectl.change i using (repo_id, family, number) \
+                        where repo_id::text = $1 order by family, number";
+const DEFAULT_HEAD: &str = "select encode(default_head, 'hex') from leasectl.change_inventory \
+                             where repo_id::text = $1";
 const FILES: &str = "select path, old_path, additions::bigint, deletions::bigint from leasectl.change_files \
                       where repo_id::text = $1 and family = $2 and number = $3 order by ord";
 const COMMITS: &str = "select commit from leasectl.change_commits \
@@ -40,9 +44,14 @@ pub(super) fn look(sql: &Sql, source: &Source) -> ProposalsSeen {
     ProposalsSeen {
         name: source.name.clone(),
         mode: source.mode.to_owned(),
+        recorded_default_head: sql
+            .rows(DEFAULT_HEAD, &[&source.id])
+            .first()
+            .and_then(|row| row.get(0)),
         offered: offered(origin, &default_head, &bases),
         recorded,
         log: lines(&origin.git(&["rev-list", &default_head])),
+        default_head,
         commits: first_column(&sql.rows(HISTORY, &[&source.id])),
     }
 }
@@ -71,6 +80,7 @@ fn recorded(sql: &Sql, repo: &str, row: &Row) -> Recorded {
     Recorded {
         reference: row.get("ref"),
         head: row.get("head"),
+        test_merge: row.get("test_merge"),
         freshness: row.get("freshness"),
         snapshot,
         family,
@@ -123,11 +133,11 @@ fn offered(
                 ..Offered::default()
             };
             // Those of other forges are not fetched.
-            let test_merge = name
+            offered.test_merge = name
                 .strip_suffix("/head")
                 .filter(|stem| stem.starts_with("refs/pull/"))
-                .and_then(|stem| refs.get(&format!("{stem}/merge")));
-            offered.base = base(origin, &offered, test_merge, &line);
+                .and_then(|stem| refs.get(&format!("{stem}/merge")).cloned());
+            offered.base = base(origin, &offered, &line);
             let compared = bases.get(&key).unwrap_or(&offered.base).clone();
             compare(origin, &compared, &mut offered);
             (key, offered)
@@ -152,14 +162,14 @@ fn key(name: &str) -> Option<(String, i64, i64)> {
 
 /// The commit of the target with which a change is to be compared. `line` are the default branch's heads, newest
 /// first.
-fn base(origin: &Origin, change: &Offered, test_merge: Option<&String>, line: &[String]) -> String {
+fn base(origin: &Origin, change: &Offered, line: &[String]) -> String {
     let default_head = line.first().cloned().unwrap_or_default();
     let parents = |commit: &str| {
         let listed = origin.git(&["rev-list", "--no-walk", "--parents", commit]);
         let ids = listed.split_whitespace().skip(1);
         ids.map(str::to_owned).collect::<Vec<_>>()
     };
-    if let Some(parents) = test_merge.map(|merge| parents(merge))
+    if let Some(parents) = change.test_merge.as_deref().map(parents)
         && parents.get(1) == Some(&change.head)
     {
         return parents[0].clone();

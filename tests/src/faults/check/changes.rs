@@ -9,12 +9,20 @@ use crate::faults::record::{PassRow, What};
 pub(super) fn the_inventory_is_what_the_remote_offers(digest: &Digest<'_>) -> Vec<String> {
     let mut broken = generations(digest);
     for seen in &digest.trial.proposals {
+        if seen.recorded_default_head.as_ref() != Some(&seen.default_head) {
+            broken.push(format!(
+                "{}: recorded is the default head {:?}, offered {}",
+                seen.name, seen.recorded_default_head, seen.default_head
+            ));
+        }
         let mut known = BTreeSet::new();
         for change in &seen.recorded {
             let key = (change.family.clone(), change.number);
             let offered = seen.offered.get(&key);
             let is_right = offered.is_some_and(|offered| {
-                offered.head == change.head && offered.reference == change.reference
+                offered.head == change.head
+                    && offered.test_merge == change.test_merge
+                    && offered.reference == change.reference
             });
             if !is_right {
                 broken.push(format!(
@@ -119,6 +127,17 @@ mod tests {
         assert!(breaks("C1", |seen| {
             seen.recorded[0].head = "older".to_owned();
         }));
+    }
+
+    #[test]
+    fn c1_catches_another_test_merge_and_another_default_head() {
+        assert!(breaks("C1", |seen| {
+            seen.recorded[0].test_merge = Some("older".to_owned());
+        }));
+        assert!(breaks("C1", |seen| {
+            seen.recorded_default_head = Some("older".to_owned());
+        }));
+        assert!(breaks("C1", |seen| seen.recorded_default_head = None));
     }
 
     #[test]

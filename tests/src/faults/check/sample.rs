@@ -305,6 +305,7 @@ pub(super) fn known() -> ProposalsSeen {
     let offered = Offered {
         reference: "refs/pull/7/head".to_owned(),
         head: "head".to_owned(),
+        test_merge: Some("test merge".to_owned()),
         is_open: true,
         base: "base".to_owned(),
         merge_base: Some("merge base".to_owned()),
@@ -330,12 +331,15 @@ pub(super) fn known() -> ProposalsSeen {
         number: 7,
         reference: "refs/pull/7/head".to_owned(),
         head: "head".to_owned(),
+        test_merge: Some("test merge".to_owned()),
         freshness: Some("current".to_owned()),
         snapshot: Some(snapshot),
     };
     ProposalsSeen {
         name: "acme/r0".to_owned(),
         mode: "full_history".to_owned(),
+        default_head: "base".to_owned(),
+        recorded_default_head: Some("base".to_owned()),
         offered: BTreeMap::from([(("pull".to_owned(), 7), offered)]),
         recorded: vec![recorded],
         log: vec!["base".to_owned()],

@@ -48,11 +48,7 @@ fn faults(seen: &ProposalsSeen, change: &Recorded, offered: &Offered) -> Vec<&'s
     // What landed is left alone in these modes, however far the branch goes.
     let may_be_stale = seen.mode != "full_history" && !snapshot.is_open;
     let is_left_alone = may_be_stale && change.freshness.as_deref() == Some("stale_base_moved");
-    // Nothing is compared with the base of an unrelated history. It was another one than expected once, and why is
-    // not known: see docs/testing.md.
-    let is_unrelated = snapshot.merge_base.is_none() && offered.merge_base.is_none();
-    let is_compared =
-        !is_current || is_unrelated || snapshot.base.as_deref() == Some(&offered.base);
+    let is_compared = !is_current || snapshot.base.as_deref() == Some(&offered.base);
     let sum = |lines: fn(&FileSeen) -> Option<i64>| -> i64 {
         snapshot.files.iter().filter_map(lines).sum()
     };
