@@ -163,6 +163,7 @@ async fn no_pause_is_longer_than_a_day_or_the_interval_itself() {
     about(pause("7 days", 1_000, 0).await, 7.0 * DAY);
     about(pause("7 days", 0, 1_000).await, 7.0 * DAY);
     about(pause("1 minute", 1_000, 0).await, 8.0 * 60.0);
+    about(pause("8784 hours", 0, 1_000).await, 366.0 * DAY);
 }
 
 #[tokio::test]
