@@ -77,7 +77,8 @@ fn fetch_every(text: &str) -> Result<Duration, Problem> {
         })
 }
 
-/// Register a repository. One whose URL is registered already is left as it is.
+/// Register a repository. One whose URL is registered already takes over `fetch_every`, if it is given, and is left as
+/// it is otherwise.
 #[utoipa::path(
     operation_id = "register_repository",
     post, path = "/v1/repos", tag = "repositories", request_body = NewRepo,

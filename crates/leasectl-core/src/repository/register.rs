@@ -37,6 +37,8 @@ pub struct Registered {
     pub repository: Repository,
     /// Whether it was registered by this call.
     pub created: bool,
+    /// Whether it was registered already, and is fetched at another interval from now on.
+    pub rescheduled: bool,
 }
 
 /// Why a repository was not registered.
@@ -61,8 +63,9 @@ impl From<tokio_postgres::Error> for RegisterError {
     }
 }
 
-/// Registers a repository, or finds the one that has this URL already. When the URL's own name is
-/// taken by another remote and no name was asked for, a free one is chosen.
+/// Registers a repository, or finds the one that has this URL already, whose schedule becomes the one that is given,
+/// if any is; all else of it stays. When the URL's own name is taken by another remote and no name was asked for, a
+/// free one is chosen.
 ///
 /// # Errors
 /// When the name asked for is taken, or the database away.
@@ -81,9 +84,11 @@ pub async fn register(
             wanted.numbered(number)
         };
         if let Some(repository) = find(database, &RepoRef::Url(new.git_url.clone())).await? {
+            let rescheduled = reschedule(database, &repository, new.fetch_every).await?;
             return Ok(Registered {
-                repository,
                 created: false,
+                rescheduled: rescheduled.is_some(),
+                repository: rescheduled.unwrap_or(repository),
             });
         }
         // A number asks whether a suggestion is free; the name asked for was taken then.
@@ -103,6 +108,7 @@ pub async fn register(
             return Ok(Registered {
                 repository,
                 created: true,
+                rescheduled: false,
             });
         }
     }
@@ -110,6 +116,24 @@ pub async fn register(
         name: wanted.clone(),
         suggestion: wanted.numbered(SUGGESTIONS),
     })
+}
+
+/// Gives a registered repository another schedule; none when it keeps the one it has.
+async fn reschedule(
+    database: &Database,
+    repository: &Repository,
+    fetch_every: Option<Duration>,
+) -> Result<Option<Repository>, RegisterError> {
+    let Some(fetch_every) = fetch_every.map(seconds) else {
+        return Ok(None);
+    };
+    let client = database.client().await?;
+    let sql = include_str!("reschedule.sql");
+    let statement = client.prepare_cached(sql).await?;
+    let row = client
+        .query_opt(&statement, &[&repository.id.as_uuid(), &fetch_every])
+        .await?;
+    Ok(row.as_ref().map(Repository::from_row))
 }
 
 /// Inserts the repository; none when its URL or its name is there already.

@@ -1,10 +1,13 @@
 //! Fetching unasked: when a repository is due, and who asks for it.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use leasectl_core::ids::RepoId;
 use leasectl_core::job::EnqueueRequest;
 use leasectl_core::kind::{CanonicalArgs, FETCH};
-use leasectl_core::repository::{self, DueFetches};
+use leasectl_core::repository::{self, DueFetches, NewRepository};
+use leasectl_remote::{Locality, RemoteUrl};
 
 use crate::fixture::Fixture;
 use crate::webhooks::{claim_fetch, claim_fetches, fail_for_good, fetched};
@@ -164,6 +167,45 @@ async fn no_pause_is_longer_than_a_day_or_the_interval_itself() {
     about(pause("7 days", 0, 1_000).await, 7.0 * DAY);
     about(pause("1 minute", 1_000, 0).await, 8.0 * 60.0);
     about(pause("8784 hours", 0, 1_000).await, 366.0 * DAY);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_registered_again_takes_over_the_interval_that_is_given() {
+    let fixture = Fixture::new().await;
+    let url = "https://git.example.com/acme/scheduled";
+    let register = async |hours: Option<u64>| {
+        let new = NewRepository {
+            git_url: RemoteUrl::parse(url, Locality::PublicOnly).unwrap(),
+            name: None,
+            default_branch: None,
+            fetch_every: hours.map(|hours| Duration::from_secs(hours * 3_600)),
+        };
+        let registered = repository::register(&fixture.database, &new).await.unwrap();
+        let every = registered.repository.fetch_every();
+        (
+            registered.repository.id,
+            every.map(|every| every.as_secs() / 3_600),
+            (registered.created, registered.rescheduled),
+        )
+    };
+    let (repo, every, how) = register(None).await;
+    assert_eq!((every, how), (None, (true, false)));
+    assert!(ask(&fixture).await.asked.is_empty());
+    assert_eq!(register(Some(6)).await, (repo, Some(6), (false, true)));
+    // It was never fetched.
+    assert_eq!(ask(&fixture).await.asked, [repo]);
+    fetched(&fixture, claim_fetch(&fixture).await, true).await;
+    let fetched_now =
+        "update leasectl.repository set last_successful_fetch_at = now() where id = $1";
+    fixture.execute(fetched_now, &[&repo.as_uuid()]).await;
+    assert_eq!(register(Some(1)).await, (repo, Some(1), (false, true)));
+    about(due_in(&fixture, repo).await, HOUR);
+    make_due(&fixture, repo).await;
+    // Neither the same word nor none moves it.
+    for hours in [Some(1), None] {
+        assert_eq!(register(hours).await, (repo, Some(1), (false, false)));
+        assert!(due_in(&fixture, repo).await <= 0.0);
+    }
 }
 
 #[tokio::test]

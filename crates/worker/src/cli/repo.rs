@@ -106,14 +106,14 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), CommandError> {
         return context.output().json(&registered.repository);
     }
     let repository = &registered.repository;
-    if registered.created {
-        context.note(&format!("registered as {}", repository.name));
+    let name = &repository.name;
+    context.note(&if registered.created {
+        format!("registered as {name}")
+    } else if registered.rescheduled {
+        format!("registered already as {name}, and fetched at the new interval from now on")
     } else {
-        context.note(&format!(
-            "registered already as {}, and left as it is",
-            repository.name
-        ));
-    }
+        format!("registered already as {name}, and left as it is")
+    });
     context.output().line(registered.repository.id.to_string())
 }
 
