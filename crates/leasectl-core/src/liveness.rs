@@ -24,7 +24,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::probe::PoolerSign;
-pub use self::session::{Judged, LivenessError, LivenessSession, Pulse, ServerStart, SessionEnd};
+pub use self::session::{
+    Judged, LivenessError, LivenessSession, Obstacle, Pulse, ServerStart, SessionEnd,
+};
 pub use self::settings::RefusedSetting;
 pub use self::settled::deaths_are_told;
 pub use self::sightings::{SIGHTING_INTERVAL, Sightings};

@@ -30,28 +30,32 @@ pub enum LivenessError {
     Pooler(#[from] PoolerSign),
 }
 
+/// What keeps a session from holding its lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// The server said that it is going down or coming up.
+    GoingDown,
+    /// Nobody answers where the server was.
+    NoAnswer,
+    /// A pooler hands sessions around.
+    Pooler,
+    /// The server answers, but does not let the lock be held.
+    Refused,
+}
+
 impl LivenessError {
-    /// Whether the server itself said that it is going down or coming up.
+    /// Which obstacle this is a sign of.
     #[must_use]
-    pub fn is_shutdown_notice(&self) -> bool {
-        self.code().is_some_and(is_shutdown_code)
-    }
-
-    /// Whether nobody answered, as when the server is down.
-    #[must_use]
-    pub fn is_no_answer(&self) -> bool {
-        match self {
-            Self::Connect(ConnectError::Database(error)) | Self::Statement(error) => {
-                error.is_unavailable() && self.code().is_none()
-            }
-            Self::Connect(_) | Self::Pooler(_) => false,
-        }
-    }
-
-    fn code(&self) -> Option<&SqlState> {
-        match self {
-            Self::Connect(ConnectError::Database(error)) | Self::Statement(error) => error.code(),
-            Self::Connect(_) | Self::Pooler(_) => None,
+    pub fn obstacle(&self) -> Obstacle {
+        let error = match self {
+            Self::Pooler(_) => return Obstacle::Pooler,
+            Self::Connect(ConnectError::Database(error)) | Self::Statement(error) => error,
+            Self::Connect(_) => return Obstacle::Refused,
+        };
+        match error.code() {
+            Some(code) if is_shutdown_code(code) => Obstacle::GoingDown,
+            None if error.is_unavailable() => Obstacle::NoAnswer,
+            Some(_) | None => Obstacle::Refused,
         }
     }
 }

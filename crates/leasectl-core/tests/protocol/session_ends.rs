@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leasectl_core::database::DatabaseUrl;
-use leasectl_core::liveness::{LivenessError, LivenessSession, PoolerSign, SessionEnd};
+use leasectl_core::liveness::{LivenessError, LivenessSession, Obstacle, PoolerSign, SessionEnd};
 use leasectl_embedded::scratch;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, UnixStream};
@@ -92,11 +92,9 @@ async fn a_session_that_is_cut_was_not_announced_to_end_and_nobody_answers_on_it
     proxy.abort();
     assert_eq!(ended(&mut session).await, UNANNOUNCED);
     let error = session.answers().await.unwrap_err();
-    assert!(error.is_no_answer(), "{error:?}");
-    assert!(!error.is_shutdown_notice(), "{error:?}");
+    assert_eq!(error.obstacle(), Obstacle::NoAnswer, "{error:?}");
     let error = LivenessSession::open(&url).await.unwrap_err();
-    assert!(error.is_no_answer(), "{error:?}");
-    assert!(!error.is_shutdown_notice(), "{error:?}");
+    assert_eq!(error.obstacle(), Obstacle::NoAnswer, "{error:?}");
 }
 
 #[tokio::test]
@@ -105,8 +103,7 @@ async fn an_announcement_that_answers_a_statement_is_remembered() {
     let mut session = fixture.session().await;
     fixture.refuse_locks("57P01").await;
     let error = session.ping().await.unwrap_err();
-    assert!(error.is_shutdown_notice(), "{error:?}");
-    assert!(!error.is_no_answer(), "{error:?}");
+    assert_eq!(error.obstacle(), Obstacle::GoingDown, "{error:?}");
     assert_eq!(session.end(), ANNOUNCED);
 }
 
@@ -116,8 +113,7 @@ async fn a_statement_that_is_refused_is_neither_a_shutdown_nor_silence() {
     let mut session = fixture.session().await;
     fixture.refuse_locks("42501").await;
     let error = session.ping().await.unwrap_err();
-    assert!(!error.is_shutdown_notice(), "{error:?}");
-    assert!(!error.is_no_answer(), "{error:?}");
+    assert_eq!(error.obstacle(), Obstacle::Refused, "{error:?}");
     assert_eq!(session.end(), UNANNOUNCED);
     session.answers().await.unwrap();
 }
@@ -125,8 +121,7 @@ async fn a_statement_that_is_refused_is_neither_a_shutdown_nor_silence() {
 #[test]
 fn a_pooler_is_neither_a_shutdown_nor_silence() {
     let error = LivenessError::from(PoolerSign::SharedSession);
-    assert!(!error.is_shutdown_notice());
-    assert!(!error.is_no_answer());
+    assert_eq!(error.obstacle(), Obstacle::Pooler);
 }
 
 #[tokio::test]

@@ -128,12 +128,27 @@ impl Stillness {
     }
 }
 
+/// What was said last of a runtime.
+#[derive(Debug)]
+struct Said(Condition);
+
+impl Said {
+    /// What is new, if anything is. One that was given up stays so.
+    fn news(&mut self, now: Condition) -> Option<Condition> {
+        if now == self.0 || self.0 == Condition::GivenUp {
+            return None;
+        }
+        self.0 = now;
+        Some(now)
+    }
+}
+
 /// Looks at both runtimes; ends when the worker's own is to be given up.
 pub(crate) async fn keep(shared: &Shared) {
     let vigil = &shared.vigil;
     let every = vigil.every();
     let (mut main, mut handlers) = (Stillness::default(), Stillness::default());
-    let mut main_was = Condition::Well;
+    let (mut of_main, mut of_handlers) = (Said(Condition::Well), Said(Condition::Well));
     let mut named = HashSet::new();
     loop {
         let slept = BootInstant::now();
@@ -141,26 +156,24 @@ pub(crate) async fn keep(shared: &Shared) {
         let passed = slept.elapsed().min(2 * every);
         name_blockers(shared, &mut named);
         let now = vigil.judge(handlers.look(&vigil.handlers, passed));
-        let before = *vigil.condition.borrow();
-        if now != before && before != Condition::GivenUp {
+        if let Some(now) = of_handlers.news(now) {
             handlers_are(shared, now);
             vigil.condition.send_replace(now);
         }
-        let main_is = vigil.judge(main.look(&vigil.main, passed));
-        match main_is {
-            Condition::Well | Condition::Blocked if main_is == main_was => {}
-            Condition::Well => tracing::info!("the worker's own threads run again"),
-            Condition::Blocked => {
+        let now = vigil.judge(main.look(&vigil.main, passed));
+        match of_main.news(now) {
+            None => {}
+            Some(Condition::Well) => tracing::info!("the worker's own threads run again"),
+            Some(Condition::Blocked) => {
                 tracing::error!(
                     "the worker's own threads stand still: nothing is claimed or settled"
                 );
             }
-            Condition::GivenUp => {
+            Some(Condition::GivenUp) => {
                 tracing::error!("the worker's own threads stand still: no more heartbeats");
                 return;
             }
         }
-        main_was = main_is;
     }
 }
 
@@ -225,6 +238,27 @@ mod tests {
         assert_eq!(vigil.judge(5 * SECOND), Condition::Blocked);
         assert_eq!(vigil.judge(29 * SECOND), Condition::Blocked);
         assert_eq!(vigil.judge(30 * SECOND), Condition::GivenUp);
+    }
+
+    #[test]
+    fn only_what_is_new_is_said_and_nothing_after_the_end() {
+        use Condition::{Blocked, GivenUp, Well};
+        let mut said = Said(Well);
+        let seen = [
+            Well, Blocked, Blocked, Well, Blocked, GivenUp, GivenUp, Well,
+        ];
+        let news = seen.map(|now| said.news(now));
+        let expected = [
+            None,
+            Some(Blocked),
+            None,
+            Some(Well),
+            Some(Blocked),
+            Some(GivenUp),
+            None,
+            None,
+        ];
+        assert_eq!(news, expected);
     }
 
     #[tokio::test]

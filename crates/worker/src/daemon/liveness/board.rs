@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use leasectl_core::liveness::{DeathGrace, LivenessKey};
+use leasectl_core::liveness::{DeathGrace, LivenessKey, Obstacle};
 use leasectl_core::time::BootInstant;
 use leasectl_core::worker::{Liveness, LockClaim};
 use tokio::sync::{Notify, watch};
 
-use super::phase::{Loss, Obstacle, Phase};
+use super::phase::{Loss, Phase};
 use crate::daemon::metrics;
 
 /// Why the mode is `heartbeat` when the signal is switched off.
@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn a_reason_is_new_once() {
         let board = LivenessBoard::new(Some(DeathGrace::default()));
-        assert!(board.hindered(Obstacle::Other, "refused"));
-        assert!(!board.hindered(Obstacle::Other, "refused"));
+        assert!(board.hindered(Obstacle::Refused, "refused"));
+        assert!(!board.hindered(Obstacle::Refused, "refused"));
         assert_eq!(board.lock_claim(), LockClaim::None("refused"));
         assert!(board.hindered(Obstacle::NoAnswer, "out of reach"));
     }

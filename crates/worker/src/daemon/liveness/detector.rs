@@ -54,6 +54,25 @@ fn pace(older: usize, busy: bool) -> Pace {
     }
 }
 
+/// Whose turn it is to try for the detector's lock: one ping in so many.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Pings since the last one that tried.
+    pings: usize,
+}
+
+impl Turns {
+    /// Whether the next ping tries.
+    fn tries(&mut self, pings_per_try: usize) -> bool {
+        self.pings += 1;
+        let tries = self.pings >= pings_per_try;
+        if tries {
+            self.pings = 0;
+        }
+        tries
+    }
+}
+
 /// The beats of one session.
 pub(super) struct Detector {
     shared: Arc<Shared>,
@@ -62,8 +81,7 @@ pub(super) struct Detector {
     detects: bool,
     /// How many of the watched workers are older.
     older: usize,
-    /// Pings since the last one that tried for the detector's lock.
-    pings: usize,
+    turns: Turns,
     sightings: Sightings,
     last_beat: BootInstant,
     /// When the detector looks for the dead again.
@@ -81,7 +99,7 @@ impl Detector {
             key,
             detects: false,
             older: 0,
-            pings: 0,
+            turns: Turns::default(),
             sightings: Sightings::default(),
             last_beat: now,
             next_look: now,
@@ -114,12 +132,11 @@ impl Detector {
                 drop(seen);
                 self.next_look_around = now + self.pace().look_around;
             }
-            self.pings += 1;
-            if self.pings < self.pace().pings_per_try {
-                session.answers().await?;
-            } else {
-                self.pings = 0;
+            let pings_per_try = self.pace().pings_per_try;
+            if self.turns.tries(pings_per_try) {
                 self.detects = session.ping().await?.detects;
+            } else {
+                session.answers().await?;
             }
             if !self.detects {
                 self.is_refused = false;
@@ -205,6 +222,16 @@ mod tests {
             assert_eq!(pace.pings_per_try, 1, "{older} older ones");
             assert_eq!(pace.ping, Duration::from_millis(250), "{older} older ones");
         }
+    }
+
+    #[test]
+    fn one_ping_in_so_many_tries_and_the_count_begins_anew() {
+        let mut turns = Turns::default();
+        let tries: Vec<_> = (0..7).map(|_| turns.tries(3)).collect();
+        assert_eq!(tries, [false, false, true, false, false, true, false]);
+        // Somebody older died: the next ones come more often.
+        assert!(turns.tries(1));
+        assert!(turns.tries(1));
     }
 
     #[test]

@@ -5,31 +5,25 @@ use std::time::Duration;
 
 use leasectl_core::database::DatabaseUrl;
 use leasectl_core::liveness::{
-    DeathGrace, LivenessError, LivenessKey, LivenessSession, RefusedSetting, ServerStart,
+    DeathGrace, LivenessError, LivenessKey, LivenessSession, Obstacle, RefusedSetting, ServerStart,
 };
 use leasectl_core::time::BootInstant;
 use tokio::time::{sleep, timeout};
 
 use super::detector::Detector;
-use super::phase::{Loss, Obstacle, Phase, patience_ends};
-use crate::daemon::backoff::Backoff;
+use super::hindrance::{Hindrance, Pauses};
+use super::phase::{Loss, Phase, patience_ends, was_stopped};
 use crate::daemon::outage::chain;
 use crate::daemon::shared::Shared;
 
 /// How long one try to open the session may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Time between two tries to reach the server before the deadline.
-const HURRY: Duration = Duration::from_millis(10);
-
 /// How often the key of a lost lock is tried for before another one is drawn.
 const SAME_KEY_TRIES: u32 = 3;
 
-/// How often a URL that turned out to be pooled is looked at again.
-const POOLED: Duration = Duration::from_secs(60);
-
-/// The longest pause between two tries while the server is down.
-const BACK_SOON: Duration = Duration::from_millis(300);
+/// Time between two of these tries.
+const SAME_KEY_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long the reason for a broken connection is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(20);
@@ -38,8 +32,8 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 /// takes to give up a silent connection, so that it knows of its loss before others do.
 const IDLE_PATIENCE: Duration = Duration::from_millis(1_900);
 
-/// By how much a wait may take longer than asked for before this process must have been stopped.
-const FROZEN: Duration = Duration::from_millis(500);
+/// How long an answer is waited for that came while this process was stopped.
+const LATE_ANSWER: Duration = Duration::from_millis(500);
 
 /// Holds one worker's lock.
 pub(super) struct Keeper {
@@ -51,19 +45,7 @@ pub(super) struct Keeper {
     server: Option<ServerStart>,
     /// No pooler was found at the URL.
     is_direct: bool,
-    backoff: Backoff,
-}
-
-/// Why the lock is not held.
-enum Hindrance {
-    Failed(LivenessError),
-    TimedOut,
-}
-
-impl From<LivenessError> for Hindrance {
-    fn from(error: LivenessError) -> Self {
-        Self::Failed(error)
-    }
+    pauses: Pauses,
 }
 
 impl Keeper {
@@ -75,7 +57,7 @@ impl Keeper {
             key: None,
             server: None,
             is_direct: false,
-            backoff: Backoff::new(5 * HURRY, Duration::from_secs(2)),
+            pauses: Pauses::new(),
         }
     }
 
@@ -84,7 +66,7 @@ impl Keeper {
         loop {
             match self.hold().await {
                 Ok((session, key)) => {
-                    self.backoff.reset();
+                    self.pauses.reset();
                     let loss = self.live(session, key).await;
                     tracing::info!(
                         announced = loss.is_announced,
@@ -112,26 +94,31 @@ impl Keeper {
             session.probe(&self.url).await?;
             self.is_direct = true;
         }
-        let mut key = match self.key {
-            Some(key) => key,
-            None => session.next_key().await?,
-        };
-        let mut tries = 1;
-        while !session.hold(key).await? {
-            if tries < SAME_KEY_TRIES {
-                // Somebody may just be looking whether it is held.
-                tries += 1;
-                sleep(HURRY / 2).await;
-            } else {
-                // The server has not missed the former session yet. Its lock does no harm: the row will
-                // name another key.
-                key = session.next_key().await?;
-            }
-        }
+        let key = self.take(&session).await?;
         self.key = Some(key);
         self.server = Some(server);
         self.shared.liveness.held(key);
         Ok((session, key))
+    }
+
+    /// Takes the lock of the key that it had, or of another one.
+    async fn take(&self, session: &LivenessSession) -> Result<LivenessKey, LivenessError> {
+        if let Some(key) = self.key {
+            for _ in 0..SAME_KEY_TRIES {
+                if session.hold(key).await? {
+                    return Ok(key);
+                }
+                // Somebody may just be looking whether it is held.
+                sleep(SAME_KEY_PAUSE).await;
+            }
+        }
+        // The server has not missed the former session yet. Its lock does no harm: the row will name another key.
+        loop {
+            let key = session.next_key().await?;
+            if session.hold(key).await? {
+                return Ok(key);
+            }
+        }
     }
 
     /// Keeps the session, whose lock was answered for a moment ago, until it is lost.
@@ -153,7 +140,7 @@ impl Keeper {
             match beaten {
                 Ok(Some(())) => heard = sent,
                 // The server answered, if only to refuse.
-                Err(error) if is_refusal(&error) => {
+                Err(error) if error.obstacle() == Obstacle::Refused => {
                     heard = sent;
                     detector.refused(&error);
                 }
@@ -198,8 +185,8 @@ impl Keeper {
         }
         let next_beat = detector.next_beat(registry.is_busy());
         sleep(next_beat.since(BootInstant::now())).await;
-        if next_beat.elapsed() > FROZEN {
-            // A process that was stopped has not listened: silence counts from now.
+        if was_stopped(Duration::ZERO, next_beat.elapsed()) {
+            // It has not listened: silence counts from now.
             *heard = BootInstant::now();
         }
     }
@@ -217,67 +204,32 @@ impl Keeper {
             return Some(answer);
         }
         // A process that was stopped has not listened: the answer may be here.
-        if started.elapsed() > left + FROZEN {
-            return timeout(FROZEN, &mut asked).await.ok();
+        if was_stopped(left, started.elapsed()) {
+            return timeout(LATE_ANSWER, &mut asked).await.ok();
         }
         None
     }
 
     /// Takes note of why the lock is not held; answers how long to wait before the next try.
     fn hindered(&mut self, hindrance: &Hindrance) -> Duration {
-        let (obstacle, reason) = explain(hindrance);
-        let cause = match hindrance {
-            Hindrance::Failed(error) => chain(error),
-            Hindrance::TimedOut => reason.to_owned(),
-        };
-        let is_new = self.shared.liveness.hindered(obstacle, reason);
+        let obstacle = hindrance.obstacle();
+        let is_new = self.shared.liveness.hindered(obstacle, hindrance.reason());
         let phase = self.shared.liveness.phase();
-        if is_new && phase == Phase::Heartbeat {
-            tracing::warn!(
-                reason,
-                cause,
-                "the death signal is not available; heartbeats alone decide (see worker doctor)"
-            );
-        } else {
-            tracing::debug!(reason, cause, ?phase, "the liveness lock is not held");
-        }
-        match (phase, hindrance) {
-            (_, Hindrance::Failed(LivenessError::Pooler(_))) => POOLED,
-            (Phase::Lost { .. }, _) => HURRY,
-            (Phase::ServerDown, _) => self.backoff.after_failure(0.0).min(BACK_SOON),
-            _ => self.backoff.after_failure(rand::random()),
-        }
+        log(hindrance, phase, is_new);
+        self.pauses.after(phase, obstacle, rand::random())
     }
 }
 
-/// The obstacle, and the reason for the worker's row.
-fn explain(hindrance: &Hindrance) -> (Obstacle, &'static str) {
-    match hindrance {
-        Hindrance::TimedOut => (
-            Obstacle::NoAnswer,
-            "no direct connection to the database could be opened in time",
-        ),
-        Hindrance::Failed(LivenessError::Pooler(_)) => (
-            Obstacle::Other,
-            "a pooler stands between the worker and the database; set DATABASE_DIRECT_URL",
-        ),
-        Hindrance::Failed(error) if error.is_shutdown_notice() => (
-            Obstacle::GoingDown,
-            "the database is going down or coming up",
-        ),
-        Hindrance::Failed(error) if error.is_no_answer() => (
-            Obstacle::NoAnswer,
-            "no direct connection to the database could be opened",
-        ),
-        Hindrance::Failed(_) => (Obstacle::Other, "the database refused the liveness session"),
-    }
-}
-
-/// Whether the server answered a statement with an error, which leaves the session alive.
-fn is_refusal(error: &LivenessError) -> bool {
-    match error {
-        LivenessError::Statement(_) => !error.is_shutdown_notice() && !error.is_no_answer(),
-        LivenessError::Connect(_) | LivenessError::Pooler(_) => false,
+fn log(hindrance: &Hindrance, phase: Phase, is_new: bool) {
+    let (reason, cause) = (hindrance.reason(), hindrance.cause());
+    if is_new && phase == Phase::Heartbeat {
+        tracing::warn!(
+            reason,
+            cause,
+            "the death signal is not available; heartbeats alone decide (see worker doctor)"
+        );
+    } else {
+        tracing::debug!(reason, cause, ?phase, "the liveness lock is not held");
     }
 }
 

@@ -1,10 +1,12 @@
 //! Holds this worker's liveness lock, and detects the deaths of others, on a thread of its own.
 //!
-//! `keeper` holds the lock and holds it again, `detector` looks for locks that are absent, `phase`
-//! decides without I/O what a worker may do meanwhile, and `board` tells the other loops.
+//! `keeper` holds the lock and holds it again, `detector` looks for locks that are absent, `phase` and
+//! `hindrance` decide without I/O what a worker may do meanwhile and when it tries again, and `board` tells the
+//! other loops.
 
 mod board;
 mod detector;
+mod hindrance;
 mod keeper;
 mod phase;
 

@@ -6,11 +6,14 @@
 
 use std::time::Duration;
 
-use leasectl_core::liveness::DeathGrace;
+use leasectl_core::liveness::{DeathGrace, Obstacle};
 use leasectl_core::time::BootInstant;
 
 /// How long the session may be silent before its worker counts as cut off.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
+
+/// By how much a wait may take longer than asked for before this process must have been stopped.
+const LATE: Duration = Duration::from_millis(500);
 
 /// Where a worker stands with its lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,17 +38,6 @@ pub(crate) enum Phase {
     Stopped,
     /// Heartbeats alone speak for this worker.
     Heartbeat,
-}
-
-/// Why the lock is out of reach.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Obstacle {
-    /// The server said that it is going down or coming up.
-    GoingDown,
-    /// Nobody answers where the server was.
-    NoAnswer,
-    /// The server answers, but does not let the lock be held.
-    Other,
 }
 
 impl Phase {
@@ -178,6 +170,11 @@ pub(crate) fn patience_ends(heard: BootInstant, grace: DeathGrace) -> BootInstan
     heard + (SILENCE - grace.to_hold_again().min(SILENCE / 2))
 }
 
+/// Whether this process was stopped meanwhile: a wait took so much longer than it was asked to.
+pub(crate) fn was_stopped(asked: Duration, took: Duration) -> bool {
+    took > asked + LATE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_took_half_a_second_too_long_tells_of_a_stopped_process() {
+        assert!(!was_stopped(ms(1_000), ms(900)));
+        assert!(!was_stopped(ms(1_000), ms(1_500)));
+        assert!(was_stopped(ms(1_000), ms(1_501)));
+    }
+
+    #[test]
     fn a_lost_lock_stops_the_handlers_at_the_deadline_and_not_before() {
         let now = BootInstant::now();
         let lost = Phase::Held.lost(&loss(now, false), grace());
@@ -269,7 +273,7 @@ mod tests {
             Phase::Stopped
         );
         assert_eq!(
-            lost.hindered(Obstacle::Other).at(now + ms(180)),
+            lost.hindered(Obstacle::Refused).at(now + ms(180)),
             Phase::Stopped
         );
     }
@@ -315,7 +319,7 @@ mod tests {
             Phase::Stopped
         );
         let refused = Phase::Held.lost(&loss(now, true), grace());
-        let refused = refused.answered(true).hindered(Obstacle::Other);
+        let refused = refused.answered(true).hindered(Obstacle::Refused);
         assert_eq!(refused.at(now + ms(180)), Phase::Stopped);
     }
 
@@ -338,7 +342,12 @@ mod tests {
 
     #[test]
     fn a_worker_that_cannot_hold_a_lock_at_its_start_goes_on_with_heartbeats() {
-        for obstacle in [Obstacle::GoingDown, Obstacle::NoAnswer, Obstacle::Other] {
+        for obstacle in [
+            Obstacle::GoingDown,
+            Obstacle::NoAnswer,
+            Obstacle::Pooler,
+            Obstacle::Refused,
+        ] {
             assert_eq!(Phase::Starting.hindered(obstacle), Phase::Heartbeat);
         }
         assert!(!Phase::Starting.may_claim());
