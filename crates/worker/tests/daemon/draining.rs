@@ -61,6 +61,40 @@ async fn a_drain_that_times_out_releases_leases_without_spending_an_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_claim_takes_while_the_worker_is_told_to_end_is_handed_back_unstarted() {
+    let world = World::new().await;
+    // A claim waits here, with the job taken, until the test lets it go.
+    world
+        .sql(
+            "create function wait() returns trigger language plpgsql as \
+             $$ begin perform pg_advisory_xact_lock_shared(42); return new; end $$",
+        )
+        .await;
+    world
+        .sql(
+            "create trigger wait before update on leasectl.job for each row \
+             when (old.state = 'ready' and new.state = 'running') execute function wait()",
+        )
+        .await;
+    let mut psql = world.database.client().await.expect("a connection");
+    let held = psql.transaction().await.expect("begun");
+    held.execute("select pg_advisory_xact_lock(42)", &[])
+        .await
+        .expect("locked");
+    let job = world.one_job().await;
+    let gate = Gate::closed();
+    let worker = world.worker([gate.handler(WORK)]).start();
+    world.until_somebody_waits().await;
+    worker.shutdown.request();
+    held.rollback().await.expect("rolled back");
+    worker.ended().await;
+    let job = world.view(job).await;
+    assert_eq!((job.state, job.attempt), (PublicState::Queued, 0));
+    assert_eq!(job.attempts[0].outcome.as_deref(), Some("released"));
+    assert_eq!(gate.entered(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wedged_handler_does_not_hold_up_the_drain() {
     let world = World::new().await;
     let job = world.one_job().await;

@@ -117,6 +117,11 @@ impl Gate {
         self.entered.load(Ordering::SeqCst)
     }
 
+    /// How many handlers are inside.
+    pub(crate) fn inside(&self) -> usize {
+        self.inside.load(Ordering::SeqCst)
+    }
+
     /// How many handlers were inside at once, at most.
     pub(crate) fn most_inside(&self) -> usize {
         self.most_inside.load(Ordering::SeqCst)

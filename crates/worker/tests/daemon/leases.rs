@@ -6,7 +6,7 @@ use leasectl_core::failure::ErrorCode;
 use leasectl_core::job::PublicState;
 use serde_json::json;
 
-use crate::handlers::{Gate, WORK, advancing, endless, handler, no_op, wedged};
+use crate::handlers::{Gate, OTHER, WORK, advancing, endless, handler, no_op, wedged};
 use crate::world::{World, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +122,48 @@ async fn dead_leases_are_taken_before_fresh_jobs() {
     gate.open();
     world.until_state(dead, PublicState::Completed).await;
     world.until_all(&fresh, PublicState::Completed).await;
+    // What was taken over is no room for a fresh job.
+    assert_eq!(gate.most_inside(), 1);
     heir.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_between_heartbeats_is_told_without_beating_for_other_leases() {
+    let world = World::new().await;
+    let (gate, silent) = (Gate::closed(), Gate::closed());
+    let busy = world.one_job().await;
+    let quiet = world.job(world.repository(1).await, &OTHER, 0).await;
+    let worker = world
+        .worker([
+            advancing(&gate, Duration::from_millis(20)),
+            silent.handler(OTHER),
+        ])
+        .lease_ms(30_000, 120_000, 600_000)
+        .start();
+    until("both handlers run", || {
+        gate.entered() + silent.entered() == 2
+    })
+    .await;
+    let mut shown = 0;
+    let before = world.view(quiet).await.lease.expect("a lease").heartbeat_at;
+    for _ in 0..3 {
+        let job = world
+            .until_job(busy, "more progress", |job| {
+                job.progress
+                    .as_ref()
+                    .is_some_and(|progress| progress.done > shown)
+            })
+            .await;
+        shown = job.progress.expect("progress").done;
+    }
+    let after = world.view(quiet).await.lease.expect("a lease").heartbeat_at;
+    assert_eq!(after, before);
+    gate.open();
+    silent.open();
+    world
+        .until_all(&[busy, quiet], PublicState::Completed)
+        .await;
+    worker.drain().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@
 
 mod blocking;
 mod cancelling;
+mod cut_off;
 mod death;
 mod draining;
 mod handlers;
@@ -14,5 +15,6 @@ mod leases;
 mod metrics;
 mod outages;
 mod running;
+mod settling;
 mod silence;
 mod world;

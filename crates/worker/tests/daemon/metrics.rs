@@ -53,6 +53,31 @@ async fn claims_waits_and_settlements_are_counted_by_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lease_whose_loss_only_its_settlement_tells_is_counted_as_lost() {
+    LazyLock::force(&RECORDER);
+    let world = World::new().await;
+    let kind = kind("robbed");
+    let gate = Gate::closed();
+    let job = world.job(world.repository(0).await, &kind, 0).await;
+    let worker = world
+        .worker([gate.handler(kind)])
+        .lease_ms(30_000, 120_000, 600_000)
+        .start();
+    until("the handler runs", || gate.entered() == 1).await;
+    let robbed = "update leasectl.job set lease_token = nextval('leasectl.lease_token') where state = 'running'";
+    assert_eq!(world.sql(robbed).await, 1);
+    gate.open();
+    until("the loss is counted", || {
+        counted("leasectl_leases_lost_total{kind=\"robbed\"}") == Some(1)
+    })
+    .await;
+    worker.drain().await;
+    assert_eq!(world.view(job).await.state, PublicState::Running);
+    let settled = "leasectl_jobs_settled_total{kind=\"robbed\",outcome=\"completed\"}";
+    assert_eq!(counted(settled).unwrap_or(0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_and_reclaimed_leases_are_counted_by_kind() {
     LazyLock::force(&RECORDER);
     let world = World::new().await;

@@ -90,6 +90,26 @@ async fn no_lane_runs_more_handlers_than_it_has_slots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_got_all_it_asked_for_is_followed_by_another_at_once() {
+    let world = World::new().await;
+    let jobs = world.jobs(6).await;
+    let gate = Gate::closed();
+    let worker = world
+        .worker([gate.handler(WORK)])
+        .with(|settings| {
+            settings.pipeline.batch = 2;
+            settings.poll_interval = Duration::from_secs(600);
+        })
+        .deaf()
+        .start();
+    // Nobody is done, no wakeup comes, and the next poll is far away.
+    until("six handlers run", || gate.entered() == 6).await;
+    gate.open();
+    world.until_all(&jobs, PublicState::Completed).await;
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_is_switched_off_is_left_to_others() {
     let world = World::new().await;
     let repo = world.repository(0).await;

@@ -167,6 +167,36 @@ impl World {
         client.execute(statement, &[]).await.expect("executed")
     }
 
+    /// Waits until a statement waits for a lock.
+    pub(crate) async fn until_somebody_waits(&self) {
+        let waiting = "select count(*) from pg_locks where not granted";
+        let client = self.database.client().await.expect("a connection");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let row = client.query_one(waiting, &[]).await.expect("an answer");
+            if row.get::<_, i64>(0) > 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nobody waits");
+            pause().await;
+        }
+    }
+
+    /// Waits until a sequence has gone beyond that number.
+    pub(crate) async fn until_counted(&self, sequence: &str, number: i64) {
+        let sql = format!("select is_called and last_value > {number} from {sequence}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let client = self.database.client().await.expect("a connection");
+            let row = client.query_one(&sql, &[]).await.expect("an answer");
+            if row.get::<_, bool>(0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{sequence} stands still");
+            pause().await;
+        }
+    }
+
     /// Makes every running lease look as if its owner had been silent for an hour, and expired: a
     /// server that started a moment ago excuses silence.
     pub(crate) async fn age_leases(&self) -> u64 {
