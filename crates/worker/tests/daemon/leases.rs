@@ -139,14 +139,16 @@ async fn progress_between_heartbeats_is_told_without_beating_for_other_leases() 
             silent.handler(OTHER),
         ])
         .lease_ms(30_000, 120_000, 600_000)
+        // No liveness session has it write its row, and beat for all, again.
+        .with(|settings| settings.death_grace = None)
         .start();
     until("both handlers run", || {
         gate.entered() + silent.entered() == 2
     })
     .await;
     let mut shown = 0;
-    let before = world.view(quiet).await.lease.expect("a lease").heartbeat_at;
-    for _ in 0..3 {
+    let mut beaten = Vec::new();
+    for _ in 0..4 {
         let job = world
             .until_job(busy, "more progress", |job| {
                 job.progress
@@ -155,9 +157,11 @@ async fn progress_between_heartbeats_is_told_without_beating_for_other_leases() 
             })
             .await;
         shown = job.progress.expect("progress").done;
+        let quiet = world.view(quiet).await.lease.expect("a lease");
+        beaten.push(quiet.heartbeat_at);
     }
-    let after = world.view(quiet).await.lease.expect("a lease").heartbeat_at;
-    assert_eq!(after, before);
+    // The worker may have come to its first beat in the meantime.
+    assert_eq!(beaten[1..], [beaten[1]; 3]);
     gate.open();
     silent.open();
     world
