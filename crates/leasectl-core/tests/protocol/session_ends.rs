@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leasectl_core::database::DatabaseUrl;
+use leasectl_core::database::{DatabaseError, DatabaseUrl};
 use leasectl_core::liveness::{LivenessError, LivenessSession, Obstacle, PoolerSign, SessionEnd};
 use leasectl_embedded::scratch;
 use tokio::io::copy_bidirectional;
@@ -122,6 +122,12 @@ async fn a_statement_that_is_refused_is_neither_a_shutdown_nor_silence() {
 fn a_pooler_is_neither_a_shutdown_nor_silence() {
     let error = LivenessError::from(PoolerSign::SharedSession);
     assert_eq!(error.obstacle(), Obstacle::Pooler);
+}
+
+#[test]
+fn an_answer_that_this_program_does_not_understand_is_no_silence() {
+    let error = LivenessError::from(DatabaseError::UnknownValue("a lane".to_owned()));
+    assert_eq!(error.obstacle(), Obstacle::Refused);
 }
 
 #[tokio::test]

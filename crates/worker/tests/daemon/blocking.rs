@@ -67,7 +67,11 @@ async fn a_handler_that_blocks_its_thread_stops_neither_heartbeats_nor_others_no
     let other = handler(OTHER, |_| async { Ok(json!({})) });
     let worker = world
         .worker([jam.handler(), other])
-        .with(|settings| settings.drain_timeout = Duration::from_millis(300))
+        .with(|settings| {
+            settings.drain_timeout = Duration::from_millis(300);
+            // One thread of several: nobody is given up, however long it takes.
+            settings.blocked_after = Duration::from_millis(500);
+        })
         .lease_ms(100, 1_500, 60_000)
         .start();
     until("the handler blocks", || jam.inside() == 1).await;

@@ -60,6 +60,27 @@ async fn a_handler_that_does_not_listen_is_dropped_after_a_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_needs_a_part_of_its_grace_settles_its_own_work() {
+    let world = World::new().await;
+    let slow = handler(WORK, |context| async move {
+        context.cancel.cancelled().await;
+        // Many looks of the worker at what is overdue.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(json!({"late": true}))
+    });
+    let worker = world
+        .worker([slow])
+        .with(|settings| settings.stop_grace = Duration::from_secs(30))
+        .start();
+    let job = world.one_job().await;
+    world.until_state(job, PublicState::Running).await;
+    cancel(&world.database, job).await.expect("an answer");
+    let ended = world.until_state(job, PublicState::Completed).await;
+    assert_eq!(ended.result, Some(json!({"late": true})));
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn work_that_was_done_before_it_could_stop_is_kept() {
     let world = World::new().await;
     let gate = Gate::closed();

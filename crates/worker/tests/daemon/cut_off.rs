@@ -119,6 +119,7 @@ async fn a_worker_whose_connections_break_stops_its_handlers_when_its_grace_ends
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_connections_fall_silent_stops_its_handlers_within_three_seconds() {
     let went_on = cut_off(Line::Silent).await;
-    assert!(went_on >= Duration::from_millis(2_000), "{went_on:?}");
+    // Three seconds after something was sent that was answered, a quarter of a second before the cut at most.
+    assert!(went_on >= Duration::from_millis(2_600), "{went_on:?}");
     assert!(went_on <= Duration::from_millis(3_150), "{went_on:?}");
 }

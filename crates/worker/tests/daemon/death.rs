@@ -62,6 +62,21 @@ impl World {
         }
     }
 
+    /// Waits until a worker was declared dead.
+    async fn until_judged(&self, owner: &str) {
+        let sql = "select from leasectl.worker where owner = $1 and died_at is not null";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let client = self.database.client().await.expect("a connection");
+            let found = client.query_opt(sql, &[&owner]).await.expect("an answer");
+            if found.is_some() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nobody misses {owner}");
+            pause().await;
+        }
+    }
+
     /// The sessions that hold a worker's lock.
     async fn sessions(&self) -> Vec<i32> {
         let client = self.database.client().await.expect("a connection");
@@ -142,6 +157,32 @@ async fn the_job_of_a_worker_that_vanished_runs_elsewhere_after_its_grace() {
     assert!(took > Duration::from_millis(290), "hasty: {took:?}");
     // Nor by the longer grace of those that the detector never saw alive. How fast it is the benchmark says.
     assert!(took < Duration::from_secs(3), "{took:?}");
+    let done = world.until_state(job, PublicState::Completed).await;
+    let error = done.attempts[0].error.as_ref().expect("it was lost");
+    assert_eq!(error.message, "the worker died");
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_of_a_dead_worker_that_still_writes_is_taken_once_its_fence_has_ended() {
+    let world = World::new().await;
+    world.settle_server().await;
+    let job = world.one_job().await;
+    let session = victim(&world).await;
+    let worker = slow(world.worker([no_op()])).start();
+    world.until_detected().await;
+    // Its transaction outlives it, as in a server that has not missed its connection yet.
+    let mut client = world.database.client().await.expect("a connection");
+    let fence = client.transaction().await.expect("begun");
+    let holds = "select from leasectl.job where id = $1 for key share";
+    fence
+        .execute(holds, &[&job.as_uuid()])
+        .await
+        .expect("fenced");
+    drop(session);
+    world.until_judged("elsewhere:1:1").await;
+    assert_eq!(world.view(job).await.state, PublicState::Running);
+    fence.rollback().await.expect("rolled back");
     let done = world.until_state(job, PublicState::Completed).await;
     let error = done.attempts[0].error.as_ref().expect("it was lost");
     assert_eq!(error.message, "the worker died");
@@ -263,6 +304,39 @@ async fn a_detector_whose_looks_are_refused_for_a_while_keeps_its_session_and_se
     let left = world.sessions().await;
     assert_eq!(left.len(), 1);
     assert!(before.contains(&left[0]), "{left:?} is a new session");
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_may_not_hold_its_lock_again_hands_back_what_it_runs() {
+    let world = World::new().await;
+    world.settle_server().await;
+    let gate = Gate::closed();
+    let job = world.one_job().await;
+    let worker = slow(world.worker([gate.handler(WORK)])).start();
+    until("the handler runs", || gate.entered() == 1).await;
+    world.until_liveness(&worker.owner, "session").await;
+    world
+        .sql(
+            "create or replace function leasectl.try_liveness_lock(key integer) returns boolean \
+             language plpgsql as $$ begin raise exception 'not any more'; end $$",
+        )
+        .await;
+    world
+        .sql("select pg_terminate_backend(pid) from leasectl.liveness_locks()")
+        .await;
+    // The server lives and answers: whoever watched it would take it for dead.
+    world
+        .until_job(job, "it is handed back", |job| {
+            let first = job.attempts.first();
+            first.is_some_and(|first| first.outcome.as_deref() == Some("released"))
+        })
+        .await;
+    // By its heartbeats alone it works on.
+    gate.open();
+    let done = world.until_state(job, PublicState::Completed).await;
+    assert_eq!(done.attempt, 1);
+    world.until_liveness(&worker.owner, "heartbeat").await;
     worker.drain().await;
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use leasectl_core::job::PublicState;
 
 use crate::handlers::{Gate, OTHER, WORK, endless, handler, no_op, stopped, wedged};
+use crate::metrics::kind;
 use crate::world::{World, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +131,37 @@ async fn released_jobs_are_taken_by_others_without_a_poll() {
         .await;
     leaver.drain().await;
     world.until_all(&jobs, PublicState::Completed).await;
+    heir.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn released_jobs_are_announced_before_the_worker_has_ended() {
+    let world = World::new().await;
+    let job = world.one_job().await;
+    let stuck = world.job(world.repository(1).await, &OTHER, 0).await;
+    let never = handler(OTHER, |_| std::future::pending());
+    let leaver = world
+        .worker([endless(), never])
+        .with(|settings| {
+            // By then nothing but word of it has the heir look.
+            settings.drain_timeout = Duration::from_secs(1);
+            settings.stop_grace = Duration::from_secs(600);
+        })
+        .start();
+    world.until_all(&[job, stuck], PublicState::Running).await;
+    let of_the_heir = kind("inherited");
+    let gate = Gate::closed();
+    gate.open();
+    let heir = world
+        .worker([no_op(), gate.handler(of_the_heir)])
+        .with(|settings| settings.poll_interval = Duration::from_secs(600))
+        .start();
+    let sign = world.job(world.repository(9).await, &of_the_heir, 0).await;
+    world.until_state(sign, PublicState::Completed).await;
+    leaver.shutdown.request();
+    world.until_state(job, PublicState::Completed).await;
+    assert!(leaver.is_alive());
+    leaver.drain().await;
     heir.drain().await;
 }
 

@@ -78,6 +78,34 @@ async fn a_lease_whose_loss_only_its_settlement_tells_is_counted_as_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_others_took_after_trust_had_ended_is_counted_as_lost_once() {
+    LazyLock::force(&RECORDER);
+    let world = World::new().await;
+    let kind = kind("distrusted");
+    let gate = Gate::closed();
+    let job = world.job(world.repository(0).await, &kind, 0).await;
+    let worker = world
+        .worker([gate.handler(kind)])
+        .lease_ms(100, 1_500, 60_000)
+        .start();
+    until("the handler runs", || gate.entered() == 1).await;
+    // No beat gets through to the row, so its holder trusts its lease no longer and hands it back, once it may.
+    let mut psql = world.database.client().await.expect("a connection");
+    let open = psql.transaction().await.expect("begun");
+    let lock = "select from leasectl.job where id = $1 for update";
+    open.execute(lock, &[&job.as_uuid()]).await.expect("locked");
+    let lost = "leasectl_leases_lost_total{kind=\"distrusted\"}";
+    until("the end of trust is counted", || counted(lost) == Some(1)).await;
+    let take = "update leasectl.job set lease_owner = 'elsewhere:1:1', \
+                lease_token = nextval('leasectl.lease_token') where id = $1";
+    open.execute(take, &[&job.as_uuid()]).await.expect("taken");
+    open.commit().await.expect("committed");
+    worker.drain().await;
+    assert_eq!(world.view(job).await.state, PublicState::Running);
+    assert_eq!(counted(lost), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_and_reclaimed_leases_are_counted_by_kind() {
     LazyLock::force(&RECORDER);
     let world = World::new().await;
