@@ -44,6 +44,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What came of one delivery.
 struct Answer {
+    /// When it was due, in seconds since the first one was.
+    due_s: f64,
     milliseconds: f64,
     /// What was answered; nothing when it was no 202.
     outcome: Option<String>,
@@ -91,6 +93,12 @@ fn add(report: &mut Report, round: &Outcome) {
         percentile(&times, 99),
     );
     report.add("longest", milliseconds, Bar::None, percentile(&times, 100));
+    let longest = round
+        .answers
+        .iter()
+        .max_by(|a, b| a.milliseconds.total_cmp(&b.milliseconds));
+    let due_s = longest.map_or(0.0, |answer| answer.due_s);
+    report.add("… was due after", Unit::Seconds, Bar::None, due_s);
     report.add("errors", Unit::Count, Bar::AtMost(0.0), of(None));
     let alive = f64::from(i32::try_from(round.most_alive).unwrap_or(i32::MAX));
     report.add(
@@ -167,20 +175,21 @@ async fn storm(client: &Client, url: &str, over: &CancellationToken) -> Vec<Answ
             .header("x-hub-signature-256", &signature)
             .header("content-type", "application/json")
             .body(body.clone());
-        requests.spawn(answer(post, due));
+        requests.spawn(answer(post, first, due));
     }
     let answers = requests.join_all().await;
     over.cancel();
     answers
 }
 
-async fn answer(request: RequestBuilder, due: Instant) -> Answer {
+async fn answer(request: RequestBuilder, first: Instant, due: Instant) -> Answer {
     let answered = match request.send().await {
         Ok(response) if response.status() == StatusCode::ACCEPTED => response.json().await.ok(),
         Ok(_) | Err(_) => None,
     };
     let outcome = answered.and_then(|body: Value| Some(body["outcome"].as_str()?.to_owned()));
     Answer {
+        due_s: (due - first).as_secs_f64(),
         milliseconds: due.elapsed().as_secs_f64() * 1_000.0,
         outcome,
     }
