@@ -370,6 +370,40 @@ fn a_change_without_the_test_merge_of_the_inventory_is_not_passed_off_as_current
     );
 }
 
+#[test]
+fn test_merges_that_are_gone_are_asked_for_once_and_not_batch_by_batch() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    // Two batches.
+    let count = 70;
+    let origin = with_changes(&remote, count);
+    let base = origin.find("main").unwrap();
+    for number in 1..=count {
+        test_merge(&origin, number, &base);
+    }
+    let repo = stage.register(&remote.url("acme/app"));
+    let fetcher = stage.worker().flag("--concurrency", "backfill=0").start();
+    stage.fetch(&repo);
+    drop(fetcher);
+    for number in 1..=count {
+        origin.git(&["update-ref", "-d", &format!("refs/pull/{number}/merge")]);
+    }
+    std::fs::remove_dir_all(stage.clone_dir(&repo)).unwrap();
+    let before = remote.seen().handshakes;
+    // No other job makes the clone.
+    let lanes = "fetch=0,index=0";
+    let worker = stage.worker().flag("--concurrency", lanes).start();
+    let pass = stage.json(&["backfill", &repo, "--mode", "open_only", "--wait"]);
+    assert_eq!(pass["state"], "completed", "{pass:#}");
+    // The clone is made anew, whose commits are all that the remote offers.
+    let handshakes = remote.seen().handshakes - before;
+    assert_eq!(handshakes, 1, "{}", worker.log());
+    let studied =
+        "select count(*) from leasectl.changes where freshness = 'stale_base_moved' and open";
+    let count = i64::try_from(count).unwrap();
+    assert_eq!(stage.sql().one::<i64>(studied, &[]), count);
+}
+
 /// Says a mode and has a pass accepted that nobody runs yet.
 fn backfill_later(stage: &Stage, repo: &str) {
     let said = stage.json(&["backfill", repo, "--mode", "open_only"]);

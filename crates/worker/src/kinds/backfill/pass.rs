@@ -1,6 +1,7 @@
 //! One pass over the changes of a repository.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
@@ -28,6 +29,9 @@ pub(super) struct Study<'a> {
     pub(super) steps: &'a Steps<'a>,
     /// What the last batch was read from; the next one need not read the default branch again.
     last: Mutex<Option<Changes>>,
+    /// The remote lacked a commit of the inventory. A forge makes many test merges anew at once, so others may be
+    /// gone as well: they are not asked for batch by batch, but taken if the clone has them.
+    is_outrun: AtomicBool,
 }
 
 /// The threads of one study.
@@ -43,6 +47,7 @@ impl<'a> Study<'a> {
             target,
             steps,
             last: Mutex::default(),
+            is_outrun: AtomicBool::new(false),
         }
     }
 
@@ -137,7 +142,9 @@ impl<'a> Study<'a> {
         default_head: Option<GitId>,
         due: &[Due],
     ) -> Result<ReadyClone, Failure> {
-        let commits = due.iter().flat_map(|due| [Some(due.head), due.test_merge]);
+        let is_outrun = self.is_outrun.load(Ordering::Relaxed);
+        let test_merge = |due: &Due| due.test_merge.filter(|_| !is_outrun);
+        let commits = due.iter().flat_map(|due| [Some(due.head), test_merge(due)]);
         let commits = commits.flatten().map(git_id);
         let mut needs = commits.collect::<Result<Vec<_>, _>>()?;
         needs.extend(default_head);
@@ -145,6 +152,7 @@ impl<'a> Study<'a> {
             Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound => {
                 // What the inventory says is older than the remote: it is renewed, and what is gone is studied
                 // again when that shows what came in its place.
+                self.is_outrun.store(true, Ordering::Relaxed);
                 follow_up::ask_for_fetch(self.steps.context).await?;
                 let defaults: Vec<GitId> = default_head.into_iter().collect();
                 self.ready(&defaults).await
