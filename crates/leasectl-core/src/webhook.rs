@@ -15,7 +15,7 @@ mod delivery;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use futures::future::try_join_all;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -72,7 +72,7 @@ pub struct AskedFetch {
 /// same; receiving it again is safe.
 pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Received, DatabaseError> {
     let mut client = database.client().await?;
-    let seen = look(&client, delivery).await?;
+    let seen = look_at(&client, delivery).await?;
     if let Some(received) = seen.received() {
         return Ok(received);
     }
@@ -91,20 +91,27 @@ pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Receive
 /// When the database is away.
 pub async fn warm_up(database: &Database, connections: usize) -> Result<(), DatabaseError> {
     let clients = try_join_all((0..connections).map(|_| database.client())).await?;
-    for client in clients {
-        let statement = client
-            .prepare_cached(include_str!("webhook/receive.sql"))
-            .await?;
-        // It names no repository, so nothing comes of it.
-        let nowhere: [&str; 0] = [];
-        let parameters: [&(dyn ToSql + Sync); 4] = [
-            &Forge::GitHub.as_str(),
-            &"",
-            &nowhere.as_slice(),
-            &seconds(SPACING),
-        ];
-        client.query(&statement, &parameters).await?;
-    }
+    try_join_all(clients.into_iter().map(warm_up_one)).await?;
+    Ok(())
+}
+
+/// Has a connection prepare and plan all that a delivery may take: the first ones of a storm ask for a fetch, all at
+/// once. The statements name no repository, so nothing comes of them.
+async fn warm_up_one(mut client: Client) -> Result<(), DatabaseError> {
+    let nowhere = Seen {
+        fetches: Vec::new(),
+        noted: false,
+    };
+    let transaction = client.transaction().await?;
+    lock(&transaction, &nowhere.repositories()).await?;
+    look(&transaction, Forge::GitHub, "", &[]).await?;
+    transaction
+        .prepare_cached(include_str!("webhook/note.sql"))
+        .await?;
+    mark(&transaction, &nowhere).await?;
+    merge_in(&transaction, &[]).await?;
+    transaction.rollback().await?;
+    promote(&client, &[]).await?;
     Ok(())
 }
 
@@ -174,21 +181,34 @@ impl Seen {
     }
 }
 
-/// Notes the delivery if nothing else has to be done.
-async fn look(client: &impl GenericClient, delivery: &Delivery) -> Result<Seen, DatabaseError> {
+/// Notes a delivery for those remotes if nothing else has to be done.
+async fn look(
+    client: &impl GenericClient,
+    forge: Forge,
+    id: &str,
+    remotes: &[&str],
+) -> Result<Seen, DatabaseError> {
     let statement = client
         .prepare_cached(include_str!("webhook/receive.sql"))
         .await?;
-    let remotes: Vec<&str> = delivery.remotes.iter().map(AsRef::as_ref).collect();
-    let parameters: [&(dyn ToSql + Sync); 4] = [
-        &delivery.forge.as_str(),
-        &delivery.id.as_str(),
-        &remotes,
-        &seconds(SPACING),
-    ];
+    let parameters: [&(dyn ToSql + Sync); 4] = [&forge.as_str(), &id, &remotes, &seconds(SPACING)];
     Ok(Seen::from_rows(
         &client.query(&statement, &parameters).await?,
     ))
+}
+
+async fn look_at(client: &impl GenericClient, delivery: &Delivery) -> Result<Seen, DatabaseError> {
+    let remotes: Vec<&str> = delivery.remotes.iter().map(AsRef::as_ref).collect();
+    look(client, delivery.forge, delivery.id.as_str(), &remotes).await
+}
+
+/// Takes repositories for whoever asks for a fetch of them.
+async fn lock(transaction: &Transaction<'_>, repositories: &[Uuid]) -> Result<(), DatabaseError> {
+    let lock = transaction
+        .prepare_cached(include_str!("webhook/lock.sql"))
+        .await?;
+    limited(transaction, transaction.query(&lock, &[&repositories])).await?;
+    Ok(())
 }
 
 /// Asks for the fetches that are missing, in the transaction that notes the delivery.
@@ -198,11 +218,8 @@ async fn ask(
     repositories: &[Uuid],
 ) -> Result<Received, DatabaseError> {
     let transaction = client.transaction().await?;
-    let lock = transaction
-        .prepare_cached(include_str!("webhook/lock.sql"))
-        .await?;
-    limited(&transaction, transaction.query(&lock, &[&repositories])).await?;
-    let seen = look(&transaction, delivery).await?;
+    lock(&transaction, repositories).await?;
+    let seen = look_at(&transaction, delivery).await?;
     if let Some(received) = seen.received() {
         transaction.commit().await?;
         return Ok(received);

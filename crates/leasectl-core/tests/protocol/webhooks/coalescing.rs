@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use leasectl_core::database::{Database, PoolOptions};
 use leasectl_core::ids::JobId;
 use leasectl_core::job::{self, EnqueueRequest, JobFilter, NotBefore, PublicState};
 use leasectl_core::kind::{CanonicalArgs, FETCH, KindSpec, Lane};
@@ -47,6 +48,34 @@ async fn what_is_delivered_while_a_fetch_runs_is_fetched_after_it() {
     assert_eq!(lease.job().id, second.job_id);
     fetched(&fixture, lease, false).await;
     assert_eq!(status(&fixture, "a").await.dirty, Some(false));
+}
+
+#[tokio::test]
+async fn connections_opened_ahead_have_all_that_the_first_delivery_takes_and_note_none() {
+    let fixture = Fixture::new().await;
+    fixture.repository("a").await;
+    let options = PoolOptions {
+        max_size: 1,
+        application_name: "warm".to_owned(),
+    };
+    let warm = Database::open(&fixture.url, options).unwrap();
+    webhook::warm_up(&warm, 1).await.unwrap();
+    let count = "select (select count(*) from leasectl.job) + (select count(*) from leasectl.webhook_delivery)";
+    let client = fixture.client().await;
+    let noted = client.query_one(count, &[]).await.unwrap();
+    assert_eq!(noted.get::<_, i64>(0), 0);
+    let prepared = async || {
+        let sql = "select count(*), count(*) filter (where generic_plans = 0) from pg_prepared_statements";
+        let client = warm.client().await.unwrap();
+        let row = client.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    let (ready, unplanned) = prepared().await;
+    // Noting is no plan to speak of.
+    assert_eq!(unplanned, 1);
+    let received = webhook::receive(&warm, &push("1", "a")).await.unwrap();
+    assert!(matches!(received, Received::Accepted(_)), "{received:?}");
+    assert_eq!(prepared().await, (ready, 0));
 }
 
 #[tokio::test]
