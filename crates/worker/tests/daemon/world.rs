@@ -171,7 +171,7 @@ impl World {
     pub(crate) async fn until_somebody_waits(&self) {
         // Of this database: the tests share a server.
         let waiting = "select count(*) from pg_stat_activity \
-                        where datname = current_database() and wait_event_type = 'Lock'";
+                        where datname = current_database() and wait_event in ('advisory', 'transactionid', 'tuple')";
         let client = self.database.client().await.expect("a connection");
         let deadline = Instant::now() + PATIENCE;
         loop {
