@@ -4,8 +4,8 @@
 //! queued: sent again it has no effect, and what was answered is not lost.
 //!
 //! A storm of deliveries becomes one running and one queued fetch. While one is queued, a delivery is one statement
-//! that takes no lock in common with others; only the first after a claim takes the repository's row. Those beside it
-//! do not queue for the row: they look again a moment later, find the fetch that it asked for, and note themselves.
+//! that takes no lock in common with others; only the first after a claim takes the repository's row, and whoever
+//! waits for that looks again, and finds the fetch that it asked for.
 //!
 //! Fetches that webhooks start are at least [`SPACING`] apart. The first delivery of a burst starts one at once; the
 //! next sets the time of the following one, at most [`SPACING`] ahead, and later ones do not move it.
@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use futures::future::try_join_all;
-use tokio::time::sleep;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -41,15 +40,8 @@ pub const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 const BATCHES: usize = 200;
 
-/// How often a delivery looks whether others have asked for its fetch, who hold the repository's row, before it waits
-/// for the row itself. Rows that many wait for are handed over in milliseconds each, with a connection for everybody.
-const MOST_LOOKS: u32 = 40;
-
-/// The pause before the next of these looks.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
-
 /// How often a transaction is run again that lost a deadlock.
-const MOST_DEADLOCKS: u32 = 4;
+const DEADLOCK_TRIES: u32 = 5;
 
 /// What came of a delivery.
 #[derive(Clone, PartialEq, Debug)]
@@ -79,25 +71,18 @@ pub struct AskedFetch {
 /// When the database is away. If the connection broke during the commit, the delivery may have been received all the
 /// same; receiving it again is safe.
 pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Received, DatabaseError> {
-    let (mut deadlocks, mut looks) = (0, 0);
-    loop {
-        let mut client = database.client().await?;
-        let seen = look_at(&client, delivery).await?;
-        if let Some(received) = seen.received() {
-            return Ok(received);
-        }
-        let waits = looks == MOST_LOOKS;
-        match ask(&mut client, delivery, &seen.repositories(), waits).await {
-            Ok(Some(received)) => return Ok(received),
-            Ok(None) => {
-                looks = MOST_LOOKS.min(looks + 1);
-                drop(client);
-                sleep(BETWEEN_LOOKS).await;
-            }
-            Err(error) if error.is_deadlock() && deadlocks < MOST_DEADLOCKS => deadlocks += 1,
-            Err(error) => return Err(error),
+    let mut client = database.client().await?;
+    let seen = look_at(&client, delivery).await?;
+    if let Some(received) = seen.received() {
+        return Ok(received);
+    }
+    for _ in 1..DEADLOCK_TRIES {
+        match ask(&mut client, delivery, &seen.repositories()).await {
+            Err(error) if error.is_deadlock() => {}
+            answer => return answer,
         }
     }
+    ask(&mut client, delivery, &seen.repositories()).await
 }
 
 /// Makes that many connections ready to receive deliveries, as [`crate::job::warm_up`] does for jobs.
@@ -118,7 +103,7 @@ async fn warm_up_one(mut client: Client) -> Result<(), DatabaseError> {
         noted: false,
     };
     let transaction = client.transaction().await?;
-    lock(&transaction, &nowhere.repositories(), false).await?;
+    lock(&transaction, &nowhere.repositories()).await?;
     look(&transaction, Forge::GitHub, "", &[]).await?;
     transaction
         .prepare_cached(include_str!("webhook/note.sql"))
@@ -217,38 +202,27 @@ async fn look_at(client: &impl GenericClient, delivery: &Delivery) -> Result<See
     look(client, delivery.forge, delivery.id.as_str(), &remotes).await
 }
 
-/// Takes repositories for whoever asks for a fetch of them; answers whether none is somebody else's. Who waits gets all
-/// that are still there.
-async fn lock(
-    transaction: &Transaction<'_>,
-    repositories: &[Uuid],
-    waits: bool,
-) -> Result<bool, DatabaseError> {
-    let sql = if waits {
-        include_str!("webhook/lock.sql")
-    } else {
-        include_str!("webhook/try_lock.sql")
-    };
-    let lock = transaction.prepare_cached(sql).await?;
-    let locked = limited(transaction, transaction.query(&lock, &[&repositories])).await?;
-    Ok(waits || locked.len() == repositories.len())
+/// Takes repositories for whoever asks for a fetch of them.
+async fn lock(transaction: &Transaction<'_>, repositories: &[Uuid]) -> Result<(), DatabaseError> {
+    let lock = transaction
+        .prepare_cached(include_str!("webhook/lock.sql"))
+        .await?;
+    limited(transaction, transaction.query(&lock, &[&repositories])).await?;
+    Ok(())
 }
 
-/// Asks for the fetches that are missing, in the transaction that notes the delivery. Notes nothing when others are
-/// about to ask for them, or have asked while this one waited for its turn, if it waits.
+/// Asks for the fetches that are missing, in the transaction that notes the delivery.
 async fn ask(
     client: &mut Client,
     delivery: &Delivery,
     repositories: &[Uuid],
-    waits: bool,
-) -> Result<Option<Received>, DatabaseError> {
+) -> Result<Received, DatabaseError> {
     let transaction = client.transaction().await?;
-    let is_mine = lock(&transaction, repositories, waits).await?;
+    lock(&transaction, repositories).await?;
     let seen = look_at(&transaction, delivery).await?;
-    if !is_mine || seen.received().is_some() {
-        // A commit would have everybody wait for it in turn who waits for the rows.
-        transaction.rollback().await?;
-        return Ok(None);
+    if let Some(received) = seen.received() {
+        transaction.commit().await?;
+        return Ok(received);
     }
     let note = transaction
         .prepare_cached(include_str!("webhook/note.sql"))
@@ -259,7 +233,7 @@ async fn ask(
         &seen.repositories()[0],
     ];
     if transaction.query_opt(&note, &parameters).await?.is_none() {
-        return Ok(Some(Received::Duplicate));
+        return Ok(Received::Duplicate);
     }
     let starts = mark(&transaction, &seen).await?;
     let requests: Vec<EnqueueRequest> = seen
@@ -282,7 +256,7 @@ async fn ask(
         })
     });
     start(client, &seen).await;
-    Ok(Some(Received::Accepted(fetches.collect())))
+    Ok(Received::Accepted(fetches.collect()))
 }
 
 /// Marks the repositories dirty; answers when the fetch of each may start.

@@ -1,5 +1,5 @@
 -- Marks repositories dirty for which a webhook asks for a fetch. $1 repositories, $2 seconds between two fetches
--- that webhooks start. Locks: their rows, which lock.sql or try_lock.sql has taken. Index: repository_pkey.
+-- that webhooks start. Locks: their rows, which lock.sql has taken. Index: repository_pkey.
 -- One row for each: when its fetch may start, null for at once. It is never later than those seconds from now, and
 -- later deliveries do not move it.
 update leasectl.repository r
