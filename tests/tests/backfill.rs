@@ -298,6 +298,14 @@ fn test_merge(origin: &Origin, number: usize, target: &str) -> String {
     merge
 }
 
+/// With what the first change was compared, and whether that is of today.
+#[track_caller]
+fn assert_first(stage: &Stage, repo: &str, base: &str, freshness: &str) {
+    let change = stage.json(&["changes", repo, "--number", "1"]);
+    let found = (change["base"].as_str(), change["freshness"].as_str());
+    assert_eq!(found, (Some(base), Some(freshness)), "{change:#}");
+}
+
 #[test]
 fn a_test_merge_that_this_disk_lacks_is_fetched_before_the_change_is_compared() {
     let stage = Stage::new();
@@ -321,12 +329,7 @@ fn a_test_merge_that_this_disk_lacks_is_fetched_before_the_change_is_compared() 
 
     let _worker = stage.worker().flag("--concurrency", "fetch=0").start();
     backfill(&stage, &repo, "open_only");
-    let change = stage.json(&["changes", &repo, "--number", "1"]);
-    assert_eq!(
-        (change["base"].as_str(), &change["freshness"]),
-        (Some(&*target), &json!("current")),
-        "{change:#}"
-    );
+    assert_first(&stage, &repo, &target, "current");
 }
 
 #[test]
@@ -345,12 +348,7 @@ fn a_change_without_the_test_merge_of_the_inventory_is_not_passed_off_as_current
     let worker = stage.worker().flag("--concurrency", "fetch=0").start();
     let pass = stage.json(&["backfill", &repo, "--mode", "open_only", "--wait"]);
     assert_eq!(pass["state"], "completed", "{pass:#}");
-    let change = stage.json(&["changes", &repo, "--number", "1"]);
-    assert_eq!(
-        (change["base"].as_str(), &change["freshness"]),
-        (Some(&*default_head), &json!("stale_base_moved")),
-        "{change:#}"
-    );
+    assert_first(&stage, &repo, &default_head, "stale_base_moved");
     drop(worker);
 
     // The same one is offered again, so that a fetch finds nothing new. The pass that was to follow sees it.
@@ -362,12 +360,7 @@ fn a_change_without_the_test_merge_of_the_inventory_is_not_passed_off_as_current
     stage.sql().run(soon);
     let _worker = stage.worker().start();
     stage.wait_until_idle();
-    let change = stage.json(&["changes", &repo, "--number", "1"]);
-    assert_eq!(
-        (change["base"].as_str(), &change["freshness"]),
-        (Some(&*target), &json!("current")),
-        "{change:#}"
-    );
+    assert_first(&stage, &repo, &target, "current");
 }
 
 #[test]
