@@ -223,7 +223,9 @@ fn a_mode_is_kept_until_another_word_and_an_unknown_one_is_refused() {
     assert_eq!(backfills(&stage, &repo).len(), 0, "nobody asked for any");
     backfill(&stage, &repo, "open_only");
     let off = stage.json(&["backfill", &repo, "--mode", "off"]);
-    assert_eq!(off["job_id"], Value::Null);
+    for key in ["job_id", "state", "deduplicated"] {
+        assert_eq!(off.get(key), Some(&Value::Null), "{key}");
+    }
     let base = origin.find("main").unwrap();
     propose(&origin, 2, &base);
     stage.fetch(&repo);

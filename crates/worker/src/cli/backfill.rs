@@ -47,7 +47,10 @@ pub(super) async fn run(context: &Context, args: &BackfillArgs) -> Result<(), Co
     }
     if args.mode == Mode::Off {
         if args.json {
-            let said = json!({"repo_id": repository.id, "mode": args.mode, "job_id": null});
+            let said = json!({
+                "repo_id": repository.id, "mode": args.mode, "job_id": null, "state": null,
+                "deduplicated": null,
+            });
             return context.output().json(&said);
         }
         context.note(&format!("{}: no more backfills", repository.name));

@@ -62,6 +62,8 @@ impl Stage {
             Some(RepoArg::Path(path)) => Some(Source::around(path)?),
             Some(RepoArg::Id(_) | RepoArg::Name(_) | RepoArg::Url(_)) => None,
         };
+        // The first start of a private server takes a while.
+        story.progress("opening the database")?;
         let database = context.open().await?;
         story.tell(&format!("database ready: {}", context.describe(&database)))?;
         story.took("database ready", story.elapsed());
