@@ -7,6 +7,7 @@ use leasectl_core::database::Database;
 use leasectl_core::job::{self, EnqueueError, EnqueueRequest, Enqueued};
 use leasectl_core::kind::{KindSpec, Kinds};
 use leasectl_core::wakeup::Notifier;
+use leasectl_core::webhook::Deliveries;
 use leasectl_remote::Locality;
 use leasectl_service::MetricsHandle;
 use tokio::sync::Semaphore;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub notifier: Notifier,
     /// Which forges may send webhooks.
     pub webhooks: WebhookSecrets,
+    /// Receives what they send.
+    pub deliveries: Deliveries,
     /// Places for large bodies of webhooks.
     pub large_bodies: Semaphore,
     /// What this process counted.
@@ -65,6 +68,7 @@ impl Service {
         let kinds = Kinds::standard();
         expect_deliveries();
         Self(Arc::new(Parts {
+            deliveries: Deliveries::over(database.clone()),
             database,
             kinds,
             locality,

@@ -4,13 +4,14 @@
 //! queued: sent again it has no effect, and what was answered is not lost.
 //!
 //! A storm of deliveries becomes one running and one queued fetch. While one is queued, a delivery is one statement
-//! that takes no lock in common with others; only the first after a claim takes the repository's row, and whoever
-//! waits for that looks again, and finds the fetch that it asked for.
+//! that takes no lock in common with others; only the first after a claim takes the repository's row. Others of its
+//! process wait for it without a connection, look again, and find the fetch that it asked for.
 //!
 //! Fetches that webhooks start are at least [`SPACING`] apart. The first delivery of a burst starts one at once; the
 //! next sets the time of the following one, at most [`SPACING`] ahead, and later ones do not move it.
 
 mod delivery;
+mod turns;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use crate::job::{EnqueueRequest, NotBefore, merge_in};
 use crate::kind::{CanonicalArgs, FETCH, Lane};
 use crate::lease::promote;
 use crate::time::{Timestamp, seconds};
+
+use self::turns::Turns;
 
 /// The least time between two fetches of a repository that webhooks start.
 pub const SPACING: Duration = Duration::from_secs(2);
@@ -65,24 +68,43 @@ pub struct AskedFetch {
     pub deduplicated: bool,
 }
 
-/// Receives a delivery: notes it, marks its repository dirty and asks for a fetch.
-///
-/// # Errors
-/// When the database is away. If the connection broke during the commit, the delivery may have been received all the
-/// same; receiving it again is safe.
-pub async fn receive(database: &Database, delivery: &Delivery) -> Result<Received, DatabaseError> {
-    let mut client = database.client().await?;
-    let seen = look_at(&client, delivery).await?;
-    if let Some(received) = seen.received() {
-        return Ok(received);
-    }
-    for _ in 1..DEADLOCK_TRIES {
-        match ask(&mut client, delivery, &seen.repositories()).await {
-            Err(error) if error.is_deadlock() => {}
-            answer => return answer,
+/// Receives deliveries over one pool of connections. A process wants one of it.
+#[derive(Debug)]
+pub struct Deliveries {
+    database: Database,
+    turns: Turns,
+}
+
+impl Deliveries {
+    /// None was received yet.
+    #[must_use]
+    pub fn over(database: Database) -> Self {
+        Self {
+            database,
+            turns: Turns::new(),
         }
     }
-    ask(&mut client, delivery, &seen.repositories()).await
+
+    /// Receives a delivery: notes it, marks its repository dirty and asks for a fetch.
+    ///
+    /// # Errors
+    /// When the database is away. If the connection broke during the commit, the delivery may have been received all
+    /// the same; receiving it again is safe.
+    pub async fn receive(&self, delivery: &Delivery) -> Result<Received, DatabaseError> {
+        loop {
+            let client = self.database.client().await?;
+            let seen = look_at(&client, delivery).await?;
+            if let Some(received) = seen.received() {
+                return Ok(received);
+            }
+            // Whoever waits for a turn holds no connection: others receive what needs none.
+            drop(client);
+            if let Some(_turn) = self.turns.take(&seen).await {
+                let mut client = self.database.client().await?;
+                return ask_anew(&mut client, delivery, &seen.repositories()).await;
+            }
+        }
+    }
 }
 
 /// Makes that many connections ready to receive deliveries, as [`crate::job::warm_up`] does for jobs.
@@ -209,6 +231,21 @@ async fn lock(transaction: &Transaction<'_>, repositories: &[Uuid]) -> Result<()
         .await?;
     limited(transaction, transaction.query(&lock, &[&repositories])).await?;
     Ok(())
+}
+
+/// Asks for the fetches that are missing, and anew when that lost a deadlock.
+async fn ask_anew(
+    client: &mut Client,
+    delivery: &Delivery,
+    repositories: &[Uuid],
+) -> Result<Received, DatabaseError> {
+    for _ in 1..DEADLOCK_TRIES {
+        match ask(client, delivery, repositories).await {
+            Err(error) if error.is_deadlock() => {}
+            answer => return answer,
+        }
+    }
+    ask(client, delivery, repositories).await
 }
 
 /// Asks for the fetches that are missing, in the transaction that notes the delivery.

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use leasectl_core::ids::{JobId, RepoId};
 use leasectl_core::kind::FETCH;
-use leasectl_core::webhook::{self as core, AskedFetch, Delivery, Forge, Received};
+use leasectl_core::webhook::{AskedFetch, Delivery, Forge, Received};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -156,7 +156,7 @@ async fn answer(
     };
     // Its place is for others.
     drop(body);
-    Ok(match core::receive(&service.database, &delivery).await? {
+    Ok(match service.deliveries.receive(&delivery).await? {
         Received::Accepted(fetches) => accepted(service, &fetches),
         Received::Duplicate => Outcome::Duplicate.without_jobs(),
         Received::UnknownRepository => Outcome::UnknownRepository.without_jobs(),

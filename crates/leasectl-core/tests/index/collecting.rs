@@ -1,6 +1,6 @@
 //! Collecting, alone and against runs, in both orders.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leasectl_core::index::{self, CollectCursor, Collected, Extractor, IndexError};
 
@@ -183,7 +183,7 @@ async fn a_run_that_names_what_the_collector_takes_waits_for_it_and_looks_again(
             index::store_dirs(&mut indexer.client, &indexer.fence, &indexer.scope, &[new]).await;
         (indexer, refused)
     });
-    waits_for_a_lock(&fixture).await;
+    fixture.until_somebody_waits().await;
     transaction.commit().await.unwrap();
     let (mut indexer, refused) = run.await.unwrap();
     assert!(matches!(refused, Err(IndexError::Gone)), "{refused:?}");
@@ -222,7 +222,7 @@ async fn a_run_that_stores_a_blob_which_the_collector_takes_stores_it_again() {
         let blob = indexer.extracted(1);
         index::store_payloads(&mut indexer.client, &indexer.fence, &indexer.scope, &[blob]).await
     });
-    waits_for_a_lock(&fixture).await;
+    fixture.until_somebody_waits().await;
     transaction.commit().await.unwrap();
     run.await.unwrap().unwrap();
     assert_eq!(
@@ -231,16 +231,6 @@ async fn a_run_that_stores_a_blob_which_the_collector_takes_stores_it_again() {
             .await,
         1
     );
-}
-
-async fn waits_for_a_lock(fixture: &Fixture) {
-    let waiting = "select count(*) from pg_stat_activity \
-                    where wait_event_type = 'Lock' and datname = current_database()";
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while fixture.count(waiting).await == 0 {
-        assert!(Instant::now() < deadline, "nobody waited");
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

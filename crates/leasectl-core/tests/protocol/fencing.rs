@@ -82,15 +82,7 @@ async fn settling_waits_for_the_fence_and_heartbeats_do_not() {
         lease::settle(&database.client().await.unwrap(), &settlement).await
     });
     // It has to be seen waiting before the fence opens.
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while fixture
-        .count("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")
-        .await
-        == 0
-    {
-        assert!(tokio::time::Instant::now() < deadline, "settling did not wait for the fence");
-        tokio::task::yield_now().await;
-    }
+    fixture.until_somebody_waits().await;
     fenced.commit().await.unwrap();
     assert!(matches!(
         settling.await.unwrap().unwrap()[0],

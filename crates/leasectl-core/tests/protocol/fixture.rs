@@ -244,6 +244,17 @@ impl Fixture {
             .get(0)
     }
 
+    /// Waits until somebody waits for a lock in this database.
+    pub(crate) async fn until_somebody_waits(&self) {
+        let waiting = "select count(*) from pg_stat_activity \
+                        where wait_event_type = 'Lock' and datname = current_database()";
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.count(waiting).await == 0 {
+            assert!(Instant::now() < deadline, "nobody waited");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Makes the server's start look long ago for staleness: the tests' server just started.
     pub(crate) async fn forget_server_start(&self) {
         self.client()

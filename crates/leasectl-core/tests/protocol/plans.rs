@@ -5,7 +5,7 @@ use leasectl_core::ids::JobId;
 use leasectl_core::job::{self, EnqueueRequest};
 use leasectl_core::kind::{CanonicalArgs, Lane};
 use leasectl_core::lease;
-use leasectl_core::webhook::{self, Delivery, DeliveryId, Forge, Received};
+use leasectl_core::webhook::{Deliveries, Delivery, DeliveryId, Forge, Received};
 use leasectl_remote::{Locality, RemoteUrl};
 use uuid::Uuid;
 
@@ -98,8 +98,9 @@ async fn a_delivery_reads_no_table_from_end_to_end() {
             RemoteUrl::parse("git@git.example.com:many/7.git", Locality::PublicOnly).unwrap(),
         ],
     };
+    let deliveries = Deliveries::over(session.clone());
     for number in 0..CALLS {
-        let received = webhook::receive(&session, &push(number)).await.unwrap();
+        let received = deliveries.receive(&push(number)).await.unwrap();
         assert_eq!(received, Received::UnknownRepository);
     }
     fixture.client().await.batch_execute(FILL).await.unwrap();
@@ -116,7 +117,7 @@ async fn a_delivery_reads_no_table_from_end_to_end() {
     let begin = session.client().await.unwrap();
     begin.batch_execute("begin").await.unwrap();
     drop(begin);
-    let received = webhook::receive(&session, &push(CALLS)).await.unwrap();
+    let received = deliveries.receive(&push(CALLS)).await.unwrap();
     assert!(matches!(received, Received::Accepted(_)), "{received:?}");
     let read = "select sum(seq_tup_read)::int8 from pg_stat_xact_user_tables where schemaname = 'leasectl'";
     let client = session.client().await.unwrap();

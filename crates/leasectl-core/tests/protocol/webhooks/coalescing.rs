@@ -8,7 +8,7 @@ use leasectl_core::ids::JobId;
 use leasectl_core::job::{self, EnqueueRequest, JobFilter, NotBefore, PublicState};
 use leasectl_core::kind::{CanonicalArgs, FETCH, KindSpec, Lane};
 use leasectl_core::lease::{self, ClaimRequest, Lease};
-use leasectl_core::webhook::{self, Delivery, Received};
+use leasectl_core::webhook::{self, Deliveries, Delivery, Received};
 
 use crate::fixture::{Fixture, done, owner};
 
@@ -73,9 +73,44 @@ async fn connections_opened_ahead_have_all_that_the_first_delivery_takes_and_not
     let (ready, unplanned) = prepared().await;
     // Noting is no plan to speak of.
     assert_eq!(unplanned, 1);
-    let received = webhook::receive(&warm, &push("1", "a")).await.unwrap();
+    let process = Deliveries::over(warm.clone());
+    let received = process.receive(&push("1", "a")).await.unwrap();
     assert!(matches!(received, Received::Accepted(_)), "{received:?}");
     assert_eq!(prepared().await, (ready, 0));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_another_delivery_to_ask_holds_no_connection() {
+    let fixture = Fixture::new().await;
+    let repo = fixture.repository("a").await;
+    fixture.repository("b").await;
+    accepted(&fixture, &push("b1", "b")).await;
+    let options = PoolOptions {
+        max_size: 2,
+        application_name: "two connections".to_owned(),
+    };
+    let process = Deliveries::over(Database::open(&fixture.url, options).unwrap());
+    let mut holder = fixture.client().await;
+    let held = holder.transaction().await.unwrap();
+    let row = "select from leasectl.repository where id = $1 for update";
+    held.query(row, &[&repo.as_uuid()]).await.unwrap();
+
+    let storm: Vec<Delivery> = (0..12).map(|n| push(&n.to_string(), "a")).collect();
+    let received = join_all(storm.iter().map(|delivery| process.receive(delivery)));
+    let meanwhile = async {
+        fixture.until_somebody_waits().await;
+        let other = process.receive(&push("b2", "b")).await.unwrap();
+        assert!(matches!(other, Received::Accepted(_)), "{other:?}");
+        held.rollback().await.unwrap();
+    };
+    let (received, ()) = tokio::join!(received, meanwhile);
+    let asked = |received: Result<Received, _>| match received {
+        Ok(Received::Accepted(fetches)) => fetches[0].deduplicated,
+        other => panic!("{other:?}"),
+    };
+    let again = received.into_iter().map(asked).filter(|again| *again);
+    assert_eq!(again.count(), 11, "one of them asks for all");
+    assert_eq!(alive(&fixture, repo).await, 1);
 }
 
 #[tokio::test]

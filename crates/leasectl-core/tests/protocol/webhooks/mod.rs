@@ -4,7 +4,7 @@ use leasectl_core::ids::RepoId;
 use leasectl_core::kind::{FETCH, Lane};
 use leasectl_core::lease::{self, ClaimRequest, Lease, Settlement};
 use leasectl_core::repository::{self, ChangeStatus, FetchRecord};
-use leasectl_core::webhook::{self, AskedFetch, Delivery, DeliveryId, Forge, Received};
+use leasectl_core::webhook::{AskedFetch, Deliveries, Delivery, DeliveryId, Forge, Received};
 use leasectl_remote::{Locality, RemoteUrl, RepoName};
 
 use crate::fixture::{Fixture, done, owner};
@@ -26,8 +26,10 @@ fn push(id: &str, name: &str) -> Delivery {
     delivery(id, &[&format!("https://git.example.com/team/{name}.git")])
 }
 
+/// Receives it as a process of its own does, which meets others in the database only.
 async fn receive(fixture: &Fixture, delivery: &Delivery) -> Received {
-    webhook::receive(&fixture.database, delivery).await.unwrap()
+    let process = Deliveries::over(fixture.database.clone());
+    process.receive(delivery).await.unwrap()
 }
 
 async fn accepted(fixture: &Fixture, delivery: &Delivery) -> AskedFetch {
