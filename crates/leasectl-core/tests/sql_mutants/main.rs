@@ -1,6 +1,6 @@
 //! Mutants of the SQL, which `cargo mutants` does not touch: much of the protocol is SQL.
 //!
-//! `cargo test -p leasectl-core --test sql_mutants -- --ignored --nocapture` changes one guard at a
+//! `cargo test --workspace --test sql_mutants -- --ignored --nocapture` changes one guard at a
 //! time in a copy of the workspace and expects the tests there to fail. It takes about half a minute
 //! for each mutant. What survives is printed.
 

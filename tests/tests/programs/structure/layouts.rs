@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::indexed::{Indexed, lines, web};
+use super::indexed::{Indexed, lines, web};
 
 #[test]
 fn a_rust_workspace_is_followed_through_modules_and_crates() {

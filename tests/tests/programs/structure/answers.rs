@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use leasectl_tests::{Fault, Finished, noise};
 use serde_json::{Value, json};
 
-use crate::indexed::{Indexed, lines, web};
+use super::indexed::{Indexed, lines, web};
 
 #[test]
 fn what_is_not_known_is_said_and_not_passed_over() {
