@@ -14,6 +14,7 @@ mod delivery;
 mod turns;
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Transaction};
@@ -31,7 +32,7 @@ use crate::kind::{CanonicalArgs, FETCH, Lane};
 use crate::lease::promote;
 use crate::time::{Timestamp, seconds};
 
-use self::turns::Turns;
+use self::turns::{Turn, Turns};
 
 /// The least time between two fetches of a repository that webhooks start.
 pub const SPACING: Duration = Duration::from_secs(2);
@@ -43,8 +44,12 @@ pub const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 const FORGOTTEN_AT_ONCE: i64 = 5_000;
 const BATCHES: usize = 200;
 
-/// How often a transaction is run again that lost a deadlock.
-const DEADLOCK_TRIES: u32 = 5;
+/// How often a delivery asks that lost a deadlock, or waited for a repository's row as long as sessions wait for a
+/// lock (two seconds): a fetch that records many changes holds it. Forges give up after ten seconds.
+const TRIES: u32 = 4;
+
+/// How long a delivery waits for another one of its process that asks.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What came of a delivery.
 #[derive(Clone, PartialEq, Debug)]
@@ -81,7 +86,7 @@ impl Deliveries {
     pub fn over(database: Database) -> Self {
         Self {
             database,
-            turns: Turns::new(),
+            turns: Turns::new(PATIENCE),
         }
     }
 
@@ -97,12 +102,36 @@ impl Deliveries {
             if let Some(received) = seen.received() {
                 return Ok(received);
             }
-            // Whoever waits for a turn holds no connection: others receive what needs none.
+            // Whoever waits for a turn holds no connection, so that there are some for what needs no turn.
             drop(client);
-            if let Some(_turn) = self.turns.take(&seen).await {
-                let mut client = self.database.client().await?;
-                return ask_anew(&mut client, delivery, &seen.repositories()).await;
+            if let Some(turn) = self.turns.take(&seen).await?
+                && let Some(received) = self.ask(turn, delivery, &seen).await?
+            {
+                return Ok(received);
             }
+        }
+    }
+
+    /// Asks for the fetches that are missing, to the end even if nobody waits for the answer any more: a connection
+    /// given back while it waits for a row would hold up whoever gets it next.
+    async fn ask(
+        &self,
+        turn: Turn,
+        delivery: &Delivery,
+        seen: &Seen,
+    ) -> Result<Option<Received>, DatabaseError> {
+        let (database, delivery) = (self.database.clone(), delivery.clone());
+        let repositories = seen.repositories();
+        let asked = tokio::spawn(async move {
+            let _turn = turn;
+            let mut client = database.client().await?;
+            ask_anew(&mut client, &delivery, &repositories).await
+        });
+        match asked.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(asked) => asked,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The process ends.
+            Err(Err(_cancelled)) => Err(DatabaseError::NoAnswer),
         }
     }
 }
@@ -185,6 +214,12 @@ impl Seen {
             .collect()
     }
 
+    /// Those without a queued fetch.
+    fn missing(&self) -> Vec<RepoId> {
+        let without = self.fetches.iter().filter(|(_, job)| job.is_none());
+        without.map(|(repo, _)| *repo).collect()
+    }
+
     /// The answer; nothing when a fetch has to be asked for first.
     fn received(&self) -> Option<Received> {
         let fetches = self.fetches.iter().map(|(repo_id, job_id)| {
@@ -233,33 +268,34 @@ async fn lock(transaction: &Transaction<'_>, repositories: &[Uuid]) -> Result<()
     Ok(())
 }
 
-/// Asks for the fetches that are missing, and anew when that lost a deadlock.
+/// Asks for the fetches that are missing, and anew when others were in the way.
 async fn ask_anew(
     client: &mut Client,
     delivery: &Delivery,
     repositories: &[Uuid],
-) -> Result<Received, DatabaseError> {
-    for _ in 1..DEADLOCK_TRIES {
+) -> Result<Option<Received>, DatabaseError> {
+    for _ in 1..TRIES {
         match ask(client, delivery, repositories).await {
-            Err(error) if error.is_deadlock() => {}
+            Err(error) if error.is_deadlock() || error.is_lock_timeout() => {}
             answer => return answer,
         }
     }
     ask(client, delivery, repositories).await
 }
 
-/// Asks for the fetches that are missing, in the transaction that notes the delivery.
+/// Asks for the fetches that are missing, in the transaction that notes the delivery; nothing when a repository was
+/// removed meanwhile: look again.
 async fn ask(
     client: &mut Client,
     delivery: &Delivery,
     repositories: &[Uuid],
-) -> Result<Received, DatabaseError> {
+) -> Result<Option<Received>, DatabaseError> {
     let transaction = client.transaction().await?;
     lock(&transaction, repositories).await?;
     let seen = look_at(&transaction, delivery).await?;
     if let Some(received) = seen.received() {
         transaction.commit().await?;
-        return Ok(received);
+        return Ok(Some(received));
     }
     let note = transaction
         .prepare_cached(include_str!("webhook/note.sql"))
@@ -270,30 +306,35 @@ async fn ask(
         &seen.repositories()[0],
     ];
     if transaction.query_opt(&note, &parameters).await?.is_none() {
-        return Ok(Received::Duplicate);
+        return Ok(Some(Received::Duplicate));
     }
     let starts = mark(&transaction, &seen).await?;
-    let requests: Vec<EnqueueRequest> = seen
-        .fetches
-        .iter()
-        .map(|(repo, _)| {
-            EnqueueRequest::new(*repo, &FETCH, CanonicalArgs::none())
-                .not_before(starts.get(repo).copied().unwrap_or_default())
-        })
-        .collect();
+    let missing = seen.missing();
+    let request = |repo: &RepoId| {
+        EnqueueRequest::new(*repo, &FETCH, CanonicalArgs::none())
+            .not_before(starts.get(repo).copied().unwrap_or_default())
+    };
+    let requests: Vec<EnqueueRequest> = missing.iter().map(request).collect();
     // Equal jobs that wait for long, or less urgently, are brought forward.
     let accepted = merge_in(&transaction, &requests).await?;
+    let Some(accepted) = accepted.into_iter().collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
     transaction.commit().await?;
-    let fetches = seen.fetches.iter().zip(accepted);
-    let fetches = fetches.filter_map(|((repo_id, _), accepted)| {
-        accepted.map(|(job_id, deduplicated)| AskedFetch {
+    start(client, &missing).await;
+    let mut accepted = accepted.into_iter();
+    let fetches = seen.fetches.iter().filter_map(|(repo_id, queued)| {
+        let (job_id, deduplicated) = match queued {
+            Some(job_id) => (*job_id, true),
+            None => accepted.next()?,
+        };
+        Some(AskedFetch {
             repo_id: *repo_id,
             job_id,
             deduplicated,
         })
     });
-    start(client, &seen).await;
-    Ok(Received::Accepted(fetches.collect()))
+    Ok(Some(Received::Accepted(fetches.collect())))
 }
 
 /// Marks the repositories dirty; answers when the fetch of each may start.
@@ -304,7 +345,8 @@ async fn mark(
     let mark = transaction
         .prepare_cached(include_str!("webhook/mark.sql"))
         .await?;
-    let parameters: [&(dyn ToSql + Sync); 2] = [&seen.repositories(), &seconds(SPACING)];
+    let missing: Vec<Uuid> = seen.missing().iter().map(|repo| repo.as_uuid()).collect();
+    let parameters: [&(dyn ToSql + Sync); 3] = [&seen.repositories(), &missing, &seconds(SPACING)];
     let rows = transaction.query(&mark, &parameters).await?;
     let start = |row: &Row| {
         let moment: Option<Timestamp> = row.get("not_before");
@@ -315,12 +357,8 @@ async fn mark(
 }
 
 /// Has the fetches join their lanes.
-async fn start(client: &Client, seen: &Seen) {
-    let lanes: Vec<_> = seen
-        .fetches
-        .iter()
-        .map(|(repo, _)| (*repo, Lane::Fetch))
-        .collect();
+async fn start(client: &Client, fetched: &[RepoId]) {
+    let lanes: Vec<_> = fetched.iter().map(|repo| (*repo, Lane::Fetch)).collect();
     if let Err(error) = promote(client, &lanes).await {
         // They are committed; the sweep promotes them.
         tracing::debug!(%error, "promotion after a webhook failed; the sweep will promote");

@@ -50,6 +50,11 @@ impl DatabaseError {
         }
     }
 
+    /// Whether a statement waited for a lock as long as its session waits for one.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether the same transaction may succeed when it is run again.
     pub(crate) fn is_deadlock(&self) -> bool {
         match self {

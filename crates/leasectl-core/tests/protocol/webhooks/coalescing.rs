@@ -80,40 +80,6 @@ async fn connections_opened_ahead_have_all_that_the_first_delivery_takes_and_not
 }
 
 #[tokio::test]
-async fn whoever_waits_for_another_delivery_to_ask_holds_no_connection() {
-    let fixture = Fixture::new().await;
-    let repo = fixture.repository("a").await;
-    fixture.repository("b").await;
-    accepted(&fixture, &push("b1", "b")).await;
-    let options = PoolOptions {
-        max_size: 2,
-        application_name: "two connections".to_owned(),
-    };
-    let process = Deliveries::over(Database::open(&fixture.url, options).unwrap());
-    let mut holder = fixture.client().await;
-    let held = holder.transaction().await.unwrap();
-    let row = "select from leasectl.repository where id = $1 for update";
-    held.query(row, &[&repo.as_uuid()]).await.unwrap();
-
-    let storm: Vec<Delivery> = (0..12).map(|n| push(&n.to_string(), "a")).collect();
-    let received = join_all(storm.iter().map(|delivery| process.receive(delivery)));
-    let meanwhile = async {
-        fixture.until_somebody_waits().await;
-        let other = process.receive(&push("b2", "b")).await.unwrap();
-        assert!(matches!(other, Received::Accepted(_)), "{other:?}");
-        held.rollback().await.unwrap();
-    };
-    let (received, ()) = tokio::join!(received, meanwhile);
-    let asked = |received: Result<Received, _>| match received {
-        Ok(Received::Accepted(fetches)) => fetches[0].deduplicated,
-        other => panic!("{other:?}"),
-    };
-    let again = received.into_iter().map(asked).filter(|again| *again);
-    assert_eq!(again.count(), 11, "one of them asks for all");
-    assert_eq!(alive(&fixture, repo).await, 1);
-}
-
-#[tokio::test]
 async fn fetches_of_a_storm_are_spaced_and_none_is_pushed_back_by_later_deliveries() {
     let fixture = Fixture::new().await;
     fixture.repository("a").await;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use leasectl_core::failure::{ErrorCode, JobError};
 use leasectl_core::job::{EnqueueRequest, PublicState};
 use leasectl_core::kind::{CanonicalArgs, FETCH};
-
 use leasectl_core::repository;
 use leasectl_core::webhook::{self, Delivery, Forge, Received};
 use leasectl_remote::{Locality, RemoteUrl};
@@ -148,15 +148,22 @@ async fn a_repository_under_two_urls_is_fetched_under_both() {
         let registered = repository::register(&fixture.database, &new).await.unwrap();
         repositories.push(registered.repository.id);
     }
-    // One of them has a fetch queued already.
+    // One of them has a fetch already, which waits for its next attempt.
     let request = EnqueueRequest::new(repositories[0], &FETCH, CanonicalArgs::none());
-    fixture.enqueue_as(request).await;
+    let waits = fixture.enqueue_as(request).await.job_id;
+    let silent = JobError::retryable(ErrorCode::RemoteTimeout, "silent");
+    let failed = claim_fetch(&fixture).await.fail(silent);
+    fixture.settle(failed).await;
     let both = delivery("1", &["https://forge.example.com/a/b.git"]);
     let Received::Accepted(asked) = receive(&fixture, &both).await else {
         panic!("it is new");
     };
     let seen: Vec<_> = asked.iter().map(|a| (a.repo_id, a.deduplicated)).collect();
     assert_eq!(seen, [(repositories[0], true), (repositories[1], false)]);
+    assert_eq!(asked[0].job_id, waits);
+    for repo in repositories {
+        assert_eq!(alive(&fixture, repo).await, 1);
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use leasectl_remote::{Locality, RemoteUrl, RepoName};
 
 use crate::fixture::{Fixture, done, owner};
 
+mod asking;
 mod coalescing;
 mod deliveries;
 
