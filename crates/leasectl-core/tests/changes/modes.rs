@@ -220,6 +220,28 @@ async fn the_later_word_wins() {
 }
 
 #[tokio::test]
+async fn a_job_that_repeats_the_mode_does_not_undo_the_word_of_a_queued_one() {
+    for (said, follows) in [(Mode::Off, false), (Mode::FullHistory, true)] {
+        let world = World::new().await;
+        world.fetch(MAIN, &entries(2)).await;
+        let lease = world.backfill("me", Mode::OpenOnly).await;
+        let pass = world.pass(&lease, Mode::OpenOnly).await;
+        // Somebody says another mode with a job, which waits until the running one is done.
+        let word = EnqueueRequest::new(world.repo, &BACKFILL, said.args(Budget::default()));
+        let word = world.fixture.enqueue_as(word).await.job_id;
+        let (_, of_fetch) = world.fetch(MAIN, &entries(3)).await;
+        let of_pass = world.finish(&lease, &pass).await;
+        world.fixture.settle(lease.complete(done())).await;
+        let repeated: Vec<_> = of_fetch.into_iter().chain(of_pass).collect();
+        assert_eq!(!repeated.is_empty(), follows, "{said}");
+        assert!(repeated.iter().all(|job| job.job_id == word), "{said}");
+        let lease = world.claim("me", Lane::Backfill, BACKFILL.name).await;
+        world.begin(&lease, said).await;
+        assert_eq!(world.mode().await, Some(said));
+    }
+}
+
+#[tokio::test]
 async fn nobody_can_say_a_mode_for_a_repository_that_is_not_there() {
     let world = World::new().await;
     let nobody = uuid::Uuid::from_u128(7).into();
