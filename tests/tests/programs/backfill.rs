@@ -366,6 +366,32 @@ fn a_change_without_the_test_merge_of_the_inventory_is_not_passed_off_as_current
 }
 
 #[test]
+fn what_was_found_with_the_last_test_merge_is_kept_while_the_next_one_is_not_to_be_had() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let (origin, _, target) = with_a_change_against_another_branch(&remote);
+    test_merge(&origin, 1, &target);
+    let repo = stage.register(&remote.url("acme/app"));
+    let worker = stage.worker().start();
+    stage.fetch(&repo);
+    backfill(&stage, &repo, "open_only");
+    assert_first(&stage, &repo, &target, "current");
+    drop(worker);
+
+    let moved = origin.commit("release", "src/later.rs", b"pub fn later() {}\n");
+    test_merge(&origin, 1, &moved);
+    let fetcher = stage.worker().flag("--concurrency", "backfill=0").start();
+    stage.fetch(&repo);
+    drop(fetcher);
+    origin.git(&["update-ref", "-d", "refs/pull/1/merge"]);
+    std::fs::remove_dir_all(stage.clone_dir(&repo)).unwrap();
+    let _worker = stage.worker().flag("--concurrency", "fetch=0").start();
+    let pass = stage.json(&["backfill", &repo, "--mode", "open_only", "--wait"]);
+    assert_eq!(pass["state"], "completed", "{pass:#}");
+    assert_first(&stage, &repo, &target, "stale_base_moved");
+}
+
+#[test]
 fn test_merges_that_are_gone_are_asked_for_once_and_not_batch_by_batch() {
     let stage = Stage::new();
     let remote = Remote::start();

@@ -3,8 +3,8 @@
 -- be found again at the end of that job, and have another one follow at once.
 -- Locks: the row of the backfill, inside the fence. Index: backfill_pkey, change_key, change_failure_retry,
 -- change_pkey, change_inventory_pkey, change_snapshot_pkey, change_failure_pkey.
--- A change that had to be studied without its test merge is due still, and is looked at again in a minute: the remote
--- may offer the same one again, so that no fetch finds anything new.
+-- A change whose test merge was not to be had is due still, and is looked at again in a minute: the remote may offer
+-- the same one again, so that no fetch finds anything new.
 -- One row: whether there is a newer inventory than when the pass began, so that changes before the cursor may be due,
 -- and when the first change that failed, or lacked its test merge, is tried again. Zero rows: the repository is gone.
 update leasectl.backfill b
@@ -32,7 +32,7 @@ returning b.pass_generation < (select i.generation from leasectl.change_inventor
                from leasectl.change c
               cross join lateral (
                 select s.change_id from leasectl.change_snapshot s
-                 where s.change_id = c.id and s.head = c.head and s.test_merge is null
+                 where s.change_id = c.id and s.head = c.head and s.test_merge is distinct from c.test_merge
                  limit 1) s
               where c.repo_id = $1 and c.test_merge is not null
                 and not exists (select from leasectl.change_failure f where f.change_id = c.id and f.head = c.head)

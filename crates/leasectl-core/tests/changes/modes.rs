@@ -126,6 +126,19 @@ async fn a_change_that_was_studied_without_its_test_merge_stays_due_and_is_looke
     world.fixture.settle(lease.complete(done())).await;
     assert_eq!(world.run(Mode::OpenOnly, unchanged).await, [1]);
     assert_eq!(world.freshness().await, ["current", "current"]);
+    // The next one is gone as well. What was found with the last is kept, and looked at again.
+    tested[0].test_merge = Some(oid(78));
+    world.fetch(MAIN, &tested).await;
+    let lease = world.backfill("me", Mode::OpenOnly).await;
+    let pass = world.pass(&lease, Mode::OpenOnly).await;
+    let mut due = world.due(&pass).await;
+    due[0].test_merge = due[0].known.expect("it was studied").test_merge;
+    assert_eq!(due[0].test_merge, Some(oid(77)));
+    world.record(&lease, &pass, due, unchanged).await;
+    assert_eq!(world.freshness().await, ["stale_base_moved", "current"]);
+    assert!(world.finish(&lease, &pass).await.is_some());
+    world.fixture.settle(lease.complete(done())).await;
+    assert_eq!(world.run(Mode::OpenOnly, unchanged).await, [1]);
     // Now that nothing is left, nothing follows.
     let lease = world.backfill("me", Mode::OpenOnly).await;
     let pass = world.pass(&lease, Mode::OpenOnly).await;

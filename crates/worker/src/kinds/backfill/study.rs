@@ -92,17 +92,10 @@ pub(super) fn studied(
         let outcome = match outcome {
             Some(outcome) => outcome,
             None => match found.next() {
-                Some((change, mut facts)) => {
-                    if lacks_test_merge(change, &facts) {
-                        due.test_merge = None;
-                        let alone = ChangeRef {
-                            test_merge: None,
-                            ..change.clone()
-                        };
-                        facts = changes.study(&alone, cancel);
-                    }
-                    outcome_of(&due, facts)?
+                Some((change, facts)) if lacks_test_merge(change, &facts) => {
+                    without_test_merge(changes, change, &mut due, cancel)?
                 }
+                Some((_, facts)) => outcome_of(&due, facts)?,
                 None => continue,
             },
         };
@@ -111,10 +104,32 @@ pub(super) fn studied(
     Ok(batch)
 }
 
-/// A test merge is made anew whenever its target moves, so the recorded one may be gone. The change is studied and
-/// recorded as one that has none then, so it stays due while the inventory says otherwise.
+/// A test merge is made anew whenever its target moves, so the recorded one may be gone.
 fn lacks_test_merge(change: &ChangeRef, facts: &Result<ChangeFacts, StudyError>) -> bool {
     matches!(facts, Err(StudyError::Missing { id }) if change.test_merge == Some(*id))
+}
+
+/// What was found with an earlier test merge of the same head is nearer to the truth than a comparison with the
+/// default branch, and is kept. Else the change is studied and recorded as one that has none. Either way it stays
+/// due, since the inventory says otherwise.
+fn without_test_merge(
+    changes: &Changes,
+    change: &ChangeRef,
+    due: &mut Due,
+    cancel: &CancellationToken,
+) -> Result<Outcome, StudyError> {
+    let known = due.known.as_ref().filter(|known| known.head == due.head);
+    due.test_merge = known.and_then(|known| known.test_merge);
+    if let Some(known) = known
+        && due.test_merge.is_some()
+    {
+        return Ok(Outcome::Unchanged { base: known.base });
+    }
+    let alone = ChangeRef {
+        test_merge: None,
+        ..change.clone()
+    };
+    outcome_of(due, changes.study(&alone, cancel))
 }
 
 fn outcome_of(due: &Due, facts: Result<ChangeFacts, StudyError>) -> Result<Outcome, StudyError> {
