@@ -200,6 +200,12 @@ async fn a_repository_that_is_registered_again_takes_over_the_interval_that_is_g
     fixture.execute(fetched_now, &[&repo.as_uuid()]).await;
     assert_eq!(register(Some(1)).await, (repo, Some(1), (false, true)));
     about(due_in(&fixture, repo).await, HOUR);
+    // One that failed since then keeps its pause: two callers that disagree would have it fetched at each word.
+    let failed = "update leasectl.repository set fetches_failed = 9, fetch_due_at = now() + interval '20 hours' where id = $1";
+    fixture.execute(failed, &[&repo.as_uuid()]).await;
+    assert_eq!(register(Some(2)).await, (repo, Some(2), (false, true)));
+    about(due_in(&fixture, repo).await, 20.0 * HOUR);
+    assert_eq!(register(Some(1)).await, (repo, Some(1), (false, true)));
     make_due(&fixture, repo).await;
     // Neither the same word nor none moves it.
     for hours in [Some(1), None] {
