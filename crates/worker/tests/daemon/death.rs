@@ -240,6 +240,27 @@ async fn a_worker_without_a_direct_connection_works_by_its_heartbeats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_waits_in_vain_for_its_lock_works_by_its_heartbeats() {
+    let world = World::new().await;
+    let mut client = world.database.client().await.expect("a connection");
+    let held = client.transaction().await.expect("begun");
+    // The session opens, and whoever wants a key for its lock waits.
+    held.batch_execute(
+        "set local idle_in_transaction_session_timeout = 0; \
+         alter sequence leasectl.worker_liveness_key increment by 1",
+    )
+    .await
+    .expect("altered");
+    let job = world.one_job().await;
+    let worker = slow(world.worker([no_op()])).start();
+    world.until_state(job, PublicState::Completed).await;
+    world.until_liveness(&worker.owner, "heartbeat").await;
+    held.rollback().await.expect("rolled back");
+    world.until_liveness(&worker.owner, "session").await;
+    worker.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_liveness_session_costs_nothing() {
     let world = World::new().await;
     world.settle_server().await;

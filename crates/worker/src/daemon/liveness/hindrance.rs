@@ -46,7 +46,7 @@ impl Hindrance {
     /// The reason for the worker's row.
     pub(super) fn reason(&self) -> &'static str {
         match (self, self.obstacle()) {
-            (Self::TimedOut, _) => "no direct connection to the database could be opened in time",
+            (Self::TimedOut, _) => "the database did not open a liveness session in time",
             (_, Obstacle::GoingDown) => "the database is going down or coming up",
             (_, Obstacle::NoAnswer) => "no direct connection to the database could be opened",
             (_, Obstacle::Pooler) => {

@@ -16,8 +16,8 @@ use super::phase::{Loss, Phase, patience_ends, was_stopped};
 use crate::daemon::outage::chain;
 use crate::daemon::shared::Shared;
 
-/// How long one try to open the session may take.
-const CONNECT: Duration = Duration::from_secs(3);
+/// How long each step to a held lock may take: to open the session, to look for a pooler, and to take the lock.
+const STEP: Duration = Duration::from_secs(3);
 
 /// How often the key of a lost lock is tried for before another one is drawn.
 const SAME_KEY_TRIES: u32 = 3;
@@ -84,17 +84,16 @@ impl Keeper {
 
     /// Opens a session and takes the lock.
     async fn hold(&mut self) -> Result<(LivenessSession, LivenessKey), Hindrance> {
-        let opened = timeout(CONNECT, LivenessSession::open(&self.url)).await;
-        let session = opened.map_err(|_elapsed| Hindrance::TimedOut)??;
+        let session = step(LivenessSession::open(&self.url)).await?;
         let server = session.server();
         self.shared
             .liveness
             .answered(self.server.is_none_or(|known| known == server));
         if !self.is_direct {
-            session.probe(&self.url).await?;
+            step(session.probe(&self.url)).await?;
             self.is_direct = true;
         }
-        let key = self.take(&session).await?;
+        let key = step(self.take(&session)).await?;
         self.key = Some(key);
         self.server = Some(server);
         self.shared.liveness.held(key);
@@ -218,6 +217,11 @@ impl Keeper {
         log(hindrance, phase, is_new);
         self.pauses.after(phase, obstacle, rand::random())
     }
+}
+
+async fn step<T>(asked: impl Future<Output = Result<T, LivenessError>>) -> Result<T, Hindrance> {
+    let answered = timeout(STEP, asked).await;
+    Ok(answered.map_err(|_elapsed| Hindrance::TimedOut)??)
 }
 
 fn log(hindrance: &Hindrance, phase: Phase, is_new: bool) {
