@@ -42,6 +42,9 @@ fn what_succeeds_ends_with_zero() {
     ] {
         stage.run(words).ok();
     }
+    // A kind of another program is none of this one's, which may be a slip.
+    let none = stage.run(&["job", "list", "--kind", "fecht"]).ok();
+    assert!(none.stderr.contains("no kind \"fecht\""), "{}", none.stderr);
 }
 
 #[test]
