@@ -57,6 +57,8 @@ struct Urls {
     web_url: Option<String>,
 }
 
+const NAMELESS: &str = "it does not name the repository that changed";
+
 /// The JSON of a body, which may be wrapped in a form.
 pub(crate) fn unwrapped<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
     let is_form = headers.get(CONTENT_TYPE).is_some_and(|value| {
@@ -100,16 +102,13 @@ fn github(event: &str, json: &[u8]) -> Result<Option<Urls>, Problem> {
         return Ok(None);
     }
     let payload: GitHubPayload = parsed(event, json)?;
-    let fits = if is_of_a_ref {
-        payload.reference.is_some()
-    } else {
-        payload.number.is_some() || payload.pull_request.is_some()
-    };
-    if fits {
-        Ok(Some(payload.repository))
-    } else {
-        Err(another(event))
+    if is_of_a_ref && payload.reference.is_none() {
+        return Err(another(event, "it has no ref"));
     }
+    if !is_of_a_ref && payload.number.is_none() && payload.pull_request.is_none() {
+        return Err(another(event, "it has neither number nor pull_request"));
+    }
+    Ok(Some(payload.repository))
 }
 
 fn gitlab(event: &str, json: &[u8]) -> Result<Option<Urls>, Problem> {
@@ -123,14 +122,14 @@ fn gitlab(event: &str, json: &[u8]) -> Result<Option<Urls>, Problem> {
     };
     let payload: GitLabPayload = parsed(event, json)?;
     let kind = payload.object_kind.or(payload.event_name);
-    let kind = kind.ok_or_else(|| another(event))?;
+    let kind = kind.ok_or_else(|| another(event, "it has neither object_kind nor event_name"))?;
     match (expected.contains(&kind.as_str()), event) {
         (true, _) => {
             let urls = payload.project.or(payload.repository);
-            urls.map(Some).ok_or_else(|| another(event))
+            urls.map(Some).ok_or_else(|| another(event, NAMELESS))
         }
         (false, "System Hook") => Ok(None),
-        (false, _) => Err(another(event)),
+        (false, _) => Err(another(event, "its object_kind is that of another one")),
     }
 }
 
@@ -146,7 +145,7 @@ impl Urls {
         ];
         let given: Vec<String> = given.into_iter().flatten().collect();
         if given.is_empty() {
-            return Err(another(event));
+            return Err(another(event, NAMELESS));
         }
         // A remote that may not be registered leads to no repository.
         let remotes = given
@@ -157,16 +156,18 @@ impl Urls {
 }
 
 fn parsed<'a, T: Deserialize<'a>>(event: &str, json: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(json).map_err(|_not_it| another(event))
+    let what = match json.first() {
+        Some(b'{') => "it is broken, lacks the repository, or has a field of another type",
+        Some(_) | None => "it is no JSON object",
+    };
+    serde_json::from_slice(json).map_err(|_not_it| another(event, what))
 }
 
-fn another(event: &str) -> Problem {
+fn another(event: &str, what: &str) -> Problem {
     let event: String = event.chars().take(64).collect();
     Problem::new(
         Code::InvalidJson,
-        format!(
-            "the body is not that of the event {event:?}: it must name the repository that changed"
-        ),
+        format!("the body is not that of the event {event:?}: {what}"),
     )
 }
 
@@ -285,6 +286,21 @@ mod tests {
             (Forge::GitLab, "System Hook", "{}".to_owned()),
         ] {
             assert!(read(forge, event, &json).is_err(), "{event} {json}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said() {
+        let urls = r#"{"clone_url": "https://f.example.com/a/b"}"#;
+        for (json, what) in [
+            ("{".to_owned(), "it is broken"),
+            ("[]".to_owned(), "it is no JSON object"),
+            (String::new(), "it is no JSON object"),
+            (format!(r#"{{"repository": {urls}}}"#), "it has no ref"),
+            (r#"{"ref": "x", "repository": {}}"#.to_owned(), NAMELESS),
+        ] {
+            let refused = read(Forge::GitHub, "push", &json).unwrap_err();
+            assert!(format!("{refused:?}").contains(what), "{json}: {refused:?}");
         }
     }
 
