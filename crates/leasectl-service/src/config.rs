@@ -1,13 +1,13 @@
 //! Flags and variables that all programs share (contract §1); nothing else reads the environment.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::{BoolishValueParser, FalseyValueParser};
-use clap::{ArgAction, Args, ValueEnum};
+use clap::builder::{BoolishValueParser, TypedValueParser as _};
+use clap::{ArgAction, Args, Command, ValueEnum};
 use leasectl_embedded::{Downloads, EmbeddedOptions};
 
 /// The data directory of root: its home is closed to the account that runs the embedded server.
@@ -66,8 +66,7 @@ pub struct DatabaseArgs {
 
     /// Let the daemon and the HTTP service use the embedded database: everything is lost with the
     /// data directory's disk
-    #[arg(long, env = "LEASECTL_EMBEDDED", action = ArgAction::SetTrue,
-          value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "LEASECTL_EMBEDDED", action = ArgAction::SetTrue, value_parser = switch)]
     embedded: bool,
 
     /// Apply pending migrations before work begins
@@ -80,6 +79,17 @@ pub struct DatabaseArgs {
     /// newest in PATH and the usual folders, else downloaded once]
     #[arg(long, value_name = "DIR", env = "LEASECTL_POSTGRES_BIN")]
     postgres_bin: Option<PathBuf>,
+}
+
+/// On or off, and off when empty: any other word would be a guess at where accepted jobs go.
+fn switch(word: &str) -> Result<bool, String> {
+    if word.is_empty() {
+        return Ok(false);
+    }
+    let command = Command::new("switch");
+    BoolishValueParser::new()
+        .parse_ref(&command, None, OsStr::new(word))
+        .map_err(|_refused| format!("{word:?} is neither true nor false"))
 }
 
 /// There is no place for the data directory.
@@ -279,6 +289,22 @@ mod tests {
             parse(&["--log-format", "text"]).log.format(false),
             LogFormat::Text
         );
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        for (word, is_on) in [
+            ("1", true),
+            ("yes", true),
+            ("0", false),
+            ("off", false),
+            ("", false),
+        ] {
+            assert_eq!(switch(word), Ok(is_on), "{word:?}");
+        }
+        for word in ["maybe", "nope", "0 ", "2"] {
+            assert!(switch(word).is_err(), "{word:?}");
+        }
     }
 
     #[test]
