@@ -21,7 +21,7 @@ pub(super) async fn indexed_tree(
     let tree = IndexedTree::of(database, repository, reference).await;
     tree.map_err(|error| search_failed(&error))?.ok_or_else(|| {
         let name = &repository.name;
-        let what = reference.unwrap_or("its default branch");
+        let what = reference.unwrap_or("the default branch");
         let asked = reference.map(|reference| format!(" --arg ref={reference}"));
         let text = format!("{what} of {name} was never indexed");
         let hint = if reference.is_some_and(WorktreeRef::is_one) {

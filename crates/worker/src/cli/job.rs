@@ -5,6 +5,7 @@ use leasectl_core::ids::JobId;
 use leasectl_core::job::{
     self, CancelOutcome, JobFilter, JobView, PublicState, RetryOutcome, cancel, retry,
 };
+use leasectl_core::kind::Kinds;
 use serde_json::json;
 
 use super::{
@@ -116,7 +117,7 @@ async fn list(context: &Context, args: &ListArgs) -> Result<(), CommandError> {
         return context.output().json(&page);
     }
     if page.items.is_empty() {
-        context.note("no jobs");
+        context.note(&nothing(args.kind.as_deref()));
         return Ok(());
     }
     context
@@ -126,6 +127,15 @@ async fn list(context: &Context, args: &ListArgs) -> Result<(), CommandError> {
         context.note(&format!("there are more: --cursor {cursor}"));
     }
     Ok(())
+}
+
+/// Why the list is empty. A kind of another program is a kind as well, so an unknown one is no mistake.
+fn nothing(kind: Option<&str>) -> String {
+    let unknown = kind.filter(|kind| Kinds::standard().get(kind).is_none());
+    unknown.map_or_else(
+        || "no jobs".to_owned(),
+        |kind| format!("no jobs, and no kind {kind:?} in this release"),
+    )
 }
 
 async fn stop(context: &Context, args: &OneArgs) -> Result<(), CommandError> {
@@ -139,7 +149,10 @@ async fn stop(context: &Context, args: &OneArgs) -> Result<(), CommandError> {
         CancelOutcome::AlreadyFinished(state) => {
             return Err(CommandError::new(
                 Exit::Failed,
-                format!("job {} cannot be cancelled: it is {state} already", args.id),
+                format!(
+                    "job {} cannot be cancelled: it ended before, in {state}",
+                    args.id
+                ),
             ));
         }
         CancelOutcome::NotFound => return Err(missing(args.id)),

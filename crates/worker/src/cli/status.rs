@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use leasectl_core::status::{Status, status};
+use leasectl_core::status::{Status, WorkerStatus, status};
 use leasectl_core::time::Timestamp;
 use tokio::time::MissedTickBehavior;
 
@@ -110,7 +110,7 @@ fn workers(seen: &Status, style: Style) -> String {
             cell(&worker.owner),
             cell(&worker.state).tone(liveness_tone(&worker.state)),
             cell(ago(seen, worker.heartbeat_at)),
-            cell(age(worker.started_at.until(seen.now))),
+            cell(age(worker.started_at.until(last_seen(seen, worker)))),
             cell(worker.leases),
             cell(kinds.join(" ")),
             cell(&worker.liveness),
@@ -118,6 +118,15 @@ fn workers(seen: &Status, style: Style) -> String {
         ]);
     }
     grid.render(style)
+}
+
+/// Until when a worker was up, as far as is known: one that is dead beats no more.
+fn last_seen(seen: &Status, worker: &WorkerStatus) -> Timestamp {
+    if worker.state == "dead" {
+        worker.heartbeat_at
+    } else {
+        seen.now
+    }
 }
 
 fn leases(seen: &Status, style: Style) -> String {

@@ -4,7 +4,7 @@ use leasectl_core::ids::JobId;
 use leasectl_core::job::{JobView, LeaseView, PublicState};
 use leasectl_core::kind::{CanonicalArgs, FETCH};
 use leasectl_core::liveness;
-use leasectl_core::status::status;
+use leasectl_core::status::{WorkerStatus, status};
 use leasectl_core::time::BootInstant;
 use leasectl_core::worker::Liveness;
 
@@ -12,6 +12,9 @@ use super::follow::{LOOK_EVERY, enqueue_job, fetched, succeeded, until};
 use super::stage::Stage;
 use super::story::Story;
 use crate::cli::{CommandError, Exit, progress};
+
+/// The state of a worker that beats.
+const LIVE: &str = "live";
 
 /// The owner that is to die, and how far it came.
 struct Victim {
@@ -93,8 +96,7 @@ async fn until_deaths_are_told(
     story: &mut Story<'_>,
 ) -> Result<bool, CommandError> {
     let seen = status(stage.database(), None).await?;
-    let session = Liveness::Session.as_str();
-    if seen.workers.iter().any(|worker| worker.liveness != session) {
+    if !have_signal(&seen.workers) {
         story.tell(
             "the death signal is not available here (worker doctor says why): a takeover takes \
              30s of silence",
@@ -110,6 +112,12 @@ async fn until_deaths_are_told(
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(true)
+}
+
+/// Whether the deaths of all who live are told. An earlier demo has left its dead.
+fn have_signal(workers: &[WorkerStatus]) -> bool {
+    let mut live = workers.iter().filter(|worker| worker.state == LIVE);
+    live.all(|worker| worker.liveness == Liveness::Session.as_str())
 }
 
 /// Waits until the transfer has begun and is not over.
@@ -171,4 +179,31 @@ fn lease(job: &JobView) -> Option<&LeaseView> {
     job.lease
         .as_ref()
         .filter(|_| job.state == PublicState::Running)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_dead_of_an_earlier_demo_say_nothing_of_the_signal() {
+        let worker = |state: &str, liveness: &str| WorkerStatus {
+            owner: "host:1:a".to_owned(),
+            hostname: "host".to_owned(),
+            pid: 1,
+            version: "1".to_owned(),
+            state: state.to_owned(),
+            started_at: chrono::DateTime::UNIX_EPOCH.into(),
+            heartbeat_at: chrono::DateTime::UNIX_EPOCH.into(),
+            kinds: BTreeMap::new(),
+            leases: 0,
+            liveness: liveness.to_owned(),
+        };
+        let mut workers = vec![worker("dead", "heartbeat"), worker("live", "session")];
+        assert!(have_signal(&workers));
+        workers.push(worker("live", "heartbeat"));
+        assert!(!have_signal(&workers));
+    }
 }
