@@ -118,11 +118,11 @@ fn without_test_merge(
     due: &mut Due,
     cancel: &CancellationToken,
 ) -> Result<Outcome, StudyError> {
-    let known = due.known.as_ref().filter(|known| known.head == due.head);
-    due.test_merge = known.and_then(|known| known.test_merge);
-    if let Some(known) = known
-        && due.test_merge.is_some()
-    {
+    let kept = due
+        .known
+        .filter(|known| is_kept(known, due.head, due.test_merge));
+    due.test_merge = kept.and_then(|known| known.test_merge);
+    if let Some(known) = kept {
         return Ok(Outcome::Unchanged { base: known.base });
     }
     let alone = ChangeRef {
@@ -130,6 +130,13 @@ fn without_test_merge(
         ..change.clone()
     };
     outcome_of(due, changes.study(&alone, cancel))
+}
+
+/// Whether what is known is of this head and another test merge than the recorded one. What is known from that one
+/// itself would pass for current, though the default branch has moved since: whether the change is open was not
+/// looked at.
+fn is_kept(known: &Known, head: ObjectId, recorded: Option<ObjectId>) -> bool {
+    known.head == head && known.test_merge.is_some() && known.test_merge != recorded
 }
 
 fn outcome_of(due: &Due, facts: Result<ChangeFacts, StudyError>) -> Result<Outcome, StudyError> {
@@ -179,6 +186,25 @@ mod tests {
 
     use super::super::facts::git_id;
     use super::*;
+
+    #[test]
+    fn what_the_recorded_test_merge_showed_is_not_kept_without_it() {
+        let [head, other, recorded] = [1, 2, 3].map(|n| ObjectId::from_bytes(&[n; 20]).unwrap());
+        let known = |head, test_merge| Known {
+            head,
+            test_merge,
+            base: None,
+            merge_base: None,
+            open: true,
+            commit_count: 1,
+            default_head: None,
+        };
+        let is_kept = |known: Known| is_kept(&known, head, Some(recorded));
+        assert!(is_kept(known(head, Some(other))));
+        assert!(!is_kept(known(head, Some(recorded))));
+        assert!(!is_kept(known(head, None)));
+        assert!(!is_kept(known(other, Some(other))));
+    }
 
     #[test]
     fn a_change_of_fewer_commits_than_before_is_another_one() {
