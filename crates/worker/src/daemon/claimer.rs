@@ -166,7 +166,11 @@ impl Claimer {
 
     async fn carry_out(&mut self, round: &Round) -> Result<(), DatabaseError> {
         let shared = Arc::clone(&self.shared);
-        let client = shared.database.client().await?;
+        let client = if round.reclaim {
+            shared.client_to_take_over().await?
+        } else {
+            shared.database.client().await?
+        };
         let (owner, lease) = (&shared.settings.owner, &shared.settings.lease);
         let kinds = shared.kinds.names();
         let mut asks = round.asks.clone();

@@ -82,7 +82,7 @@ async fn forget_deliveries(shared: &Shared) -> Result<(), DatabaseError> {
 }
 
 async fn sweep_once(shared: &Shared) -> Result<(), DatabaseError> {
-    let client = shared.database.client().await?;
+    let client = shared.client_to_take_over().await?;
     let swept = shared.answer(sweep_over(shared, &client)).await;
     shared.heard(client, swept)
 }

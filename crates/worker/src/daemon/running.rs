@@ -13,7 +13,7 @@ use leasectl_core::database::Database;
 use leasectl_core::ids::JobId;
 use leasectl_core::lease::{Lease, LeaseKey, Settlement};
 use leasectl_core::time::BootInstant;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{JobContext, ServedKind};
@@ -147,6 +147,8 @@ pub(crate) struct Registry {
     jobs: Mutex<HashMap<LeaseKey, Arc<RunningJob>>>,
     /// Whether there are any; changed under the lock.
     busy: watch::Sender<bool>,
+    /// Told whenever jobs were forgotten.
+    removed: Notify,
 }
 
 impl Registry {
@@ -164,6 +166,29 @@ impl Registry {
             jobs.remove(key);
         }
         self.tell_busy(!jobs.is_empty());
+        self.removed.notify_waiters();
+    }
+
+    /// Leases whose settlement is under way and whose trust has ended: anybody may take them over.
+    pub(crate) fn overdue_settlements(&self, rules: &TrustRules) -> Vec<LeaseKey> {
+        let now = BootInstant::now();
+        let mut jobs = self.snapshot();
+        jobs.retain(|job| {
+            !job.is_held() && job.trust_verdict(now, rules) == trust::Verdict::TrustEnded
+        });
+        jobs.iter().map(|job| job.key).collect()
+    }
+
+    /// Waits until all of them are forgotten.
+    pub(crate) async fn until_removed(&self, keys: &[LeaseKey]) {
+        loop {
+            let removed = self.removed.notified();
+            let is_there = |key: &LeaseKey| locked(&self.jobs).contains_key(key);
+            if !keys.iter().any(is_there) {
+                return;
+            }
+            removed.await;
+        }
     }
 
     /// Whether any lease is held.

@@ -80,6 +80,29 @@ impl Shared {
         }))
     }
 
+    /// A connection to take over with what nobody holds any more.
+    ///
+    /// What this worker itself hands back after an outage goes first: taken over from itself, it would cost
+    /// the job an attempt. That is waited for as long as others would wait before they take it over.
+    pub(crate) async fn client_to_take_over(&self) -> Result<Client, DatabaseError> {
+        // Before the database can be reached nothing could be handed back.
+        let client = self.database.client().await?;
+        let overdue = self.registry.overdue_settlements(&self.rules);
+        if overdue.is_empty() {
+            return Ok(client);
+        }
+        drop(client);
+        let settled = self.registry.until_removed(&overdue);
+        let limit = self.settings.lease.stale_after();
+        if tokio::time::timeout(limit, settled).await.is_err() {
+            tracing::warn!(
+                leases = overdue.len(),
+                "the leases of this worker are handed back slowly; taking over all the same"
+            );
+        }
+        self.database.client().await
+    }
+
     /// Waits for the database's answer over that connection, but not for ever: a server ends its
     /// statements itself, a proxy may swallow them. Nothing is returned when none came.
     pub(crate) async fn answer<T>(

@@ -64,6 +64,33 @@ async fn pass(mut inner: TcpStream, port: u16, mut line: watch::Receiver<Line>) 
     }
 }
 
+/// A server that is reached both directly and through a proxy.
+struct Reached {
+    world: World,
+    proxy: Proxy,
+    /// The same through the proxy.
+    far: World,
+    _server: ScratchServer,
+}
+
+impl Reached {
+    async fn both_ways() -> Self {
+        let on_tcp = tokio::task::spawn_blocking(|| {
+            ScratchServer::start(ScratchSettings::new().on_tcp()).expect("a scratch server")
+        });
+        let server = on_tcp.await.expect("no panic");
+        let proxy = Proxy::before(server.port()).await;
+        let url = server.tcp_url("postgres").expect("a TCP URL");
+        let through = url.replace(&server.port().to_string(), &proxy.port.to_string());
+        Self {
+            world: World::at(&url).await,
+            far: World::at(&through).await,
+            proxy,
+            _server: server,
+        }
+    }
+}
+
 /// The time in which the machine let this process run: a limit in it is not broken by a host that stands still.
 #[derive(Clone)]
 struct GrantedTime(Arc<AtomicU32>);
@@ -101,16 +128,10 @@ struct WentOn {
 /// A worker behind a proxy is cut off in that way; answers how long its handler went on.
 async fn cut_off(by: Line) -> WentOn {
     let time = GrantedTime::start();
-    let on_tcp = tokio::task::spawn_blocking(|| {
-        ScratchServer::start(ScratchSettings::new().on_tcp()).expect("a scratch server")
-    });
-    let server = on_tcp.await.expect("no panic");
-    let proxy = Proxy::before(server.port()).await;
-    let url = server.tcp_url("postgres").expect("a TCP URL");
-    let world = World::at(&url).await;
+    let Reached {
+        world, proxy, far, ..
+    } = &Reached::both_ways().await;
     world.settle_server().await;
-    let through = url.replace(&server.port().to_string(), &proxy.port.to_string());
-    let far = World::at(&through).await;
     let (told, mut hears) = mpsc::channel(2);
     let clock = time.clone();
     let listening = handler(WORK, move |context| {
@@ -139,7 +160,6 @@ async fn cut_off(by: Line) -> WentOn {
     };
     // Now the server notices as well, and others take over.
     proxy.line.send_replace(Line::Cut);
-    drop(far);
     let rival = slow(world.worker([no_op()])).start();
     world.until_state(job, PublicState::Completed).await;
     worker.shutdown.request();
@@ -173,4 +193,52 @@ async fn a_worker_whose_connections_fall_silent_stops_its_handlers_within_three_
         went_on.granted <= Duration::from_millis(3_250),
         "{went_on:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_cut_off_for_long_hands_its_lease_back_before_it_takes_any_over() {
+    let Reached {
+        world, proxy, far, ..
+    } = &Reached::both_ways().await;
+    let (told, mut hears) = mpsc::channel(4);
+    let listening = handler(WORK, move |context| {
+        let told = told.clone();
+        async move {
+            told.send("runs").await.expect("the test listens");
+            context.cancel.cancelled().await;
+            told.send("stopped").await.expect("the test listens");
+            Err(stopped())
+        }
+    });
+    let job = world.one_job().await;
+    let worker = far.worker([listening]).lease_ms(200, 4_000, 60_000);
+    let worker = worker.with(|settings| settings.death_grace = None).start();
+    assert_eq!(hears.recv().await, Some("runs"));
+    proxy.line.send_replace(Line::Cut);
+    assert_eq!(hears.recv().await, Some("stopped"));
+    // Everybody may have the lease now, and whatever else is written takes longer than taking over.
+    world.age_leases().await;
+    world
+        .sql(
+            "create function slow() returns trigger language plpgsql as $$ begin \
+               if current_query() not like '-- Takes over jobs%' then perform pg_sleep(1); end if; \
+               return null; end $$",
+        )
+        .await;
+    world
+        .sql(
+            "create trigger slow before update or delete on leasectl.job \
+             for each statement execute function slow()",
+        )
+        .await;
+    proxy.line.send_replace(Line::Open);
+    assert_eq!(hears.recv().await, Some("runs"));
+    let again = world
+        .until_job(job, "the second lease", |job| job.attempts.len() == 2)
+        .await;
+    assert_eq!(again.attempts[0].outcome.as_deref(), Some("released"));
+    assert_eq!(again.attempt, 1);
+    worker.shutdown.request();
+    worker.shutdown.request();
+    worker.ended().await;
 }
