@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use leasectl_tests::{
-    Origin, Remote, Stage, assert_error, assert_fields, assert_job_view, assert_owner,
+    Invocation, Origin, Remote, Stage, assert_error, assert_fields, assert_job_view, assert_owner,
     worker_program,
 };
 use serde_json::{Value, json};
@@ -266,7 +266,10 @@ fn a_worker_goes_on_after_an_upgrade_replaced_its_file() {
     let origin = remote.repository("acme/app");
     let repo = stage.register(&remote.url("acme/app"));
     let program = stage.folder().join("worker");
-    std::fs::copy(worker_program(), &program).unwrap();
+    // Written by a process of its own: a file that this one had open to write could not be run while a child
+    // that another test starts at the same time still has it open.
+    let copying = Invocation::new("cp").args([&worker_program(), &program]);
+    copying.run().ok();
     let worker = stage.worker_of(&program).start();
     stage.fetch(&repo);
 
