@@ -219,7 +219,7 @@ async fn an_embedded_server_that_dies_is_started_again() {
     };
     let before = pid().expect("running");
     rustix::process::kill_process(before, rustix::process::Signal::KILL).expect("killed");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let back = open.database.check().await.is_ok();
         if back && pid().is_some_and(|pid| pid != before) {

@@ -31,7 +31,7 @@ async fn without_the_database_requests_are_told_to_come_back_and_then_served() {
     assert_eq!(api.get("/healthz").await.status, 200);
 
     server.start_again().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while api.get("/readyz").await.status != 200 {
         assert!(Instant::now() < deadline, "still not ready");
         tokio::task::yield_now().await;

@@ -136,7 +136,7 @@ impl World {
         };
         let client = self.fixture.client().await;
         let owner = owner(name);
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let claimed = lease::claim(&client, &owner, &self.fixture.settings, &request).await;
             if let Some(lease) = claimed.unwrap().pop() {

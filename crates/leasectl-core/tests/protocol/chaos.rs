@@ -177,7 +177,7 @@ impl Actor {
 
 /// Finishes whatever lives, the way an idle worker would.
 async fn finish(fixture: &Fixture) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let worker = owner("last");
     let live = "select count(*) from leasectl.job";
     while fixture.count(live).await > 0 {

@@ -16,7 +16,7 @@ use leasectl_core::worker::{self, Liveness, LockClaim, WorkerRecord};
 
 use crate::fixture::{FETCH, Fixture, done, owner};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A worker that holds its lock, or did.
 pub(crate) struct Watched {

@@ -78,7 +78,7 @@ async fn template() -> String {
         .next()
         .unwrap()
         .to_owned();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let sessions = "select count(*) from pg_stat_activity where datname = $1";
     while other
         .client()
@@ -248,7 +248,7 @@ impl Fixture {
     pub(crate) async fn until_somebody_waits(&self) {
         let waiting = "select count(*) from pg_stat_activity \
                         where wait_event_type = 'Lock' and datname = current_database()";
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.count(waiting).await == 0 {
             assert!(Instant::now() < deadline, "nobody waited");
             tokio::task::yield_now().await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::fixture::{FETCH, Fixture, INDEX, STACK, owner, urgent};
 
 /// What must not wait for anybody is over by then.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 const JOBS: &str = "select count(*) from leasectl.job where lane = 'index'";
 
 /// Has an index follow.

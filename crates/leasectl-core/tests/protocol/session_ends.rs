@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::fixture::Fixture;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 const ANNOUNCED: SessionEnd = SessionEnd { is_announced: true };
 const UNANNOUNCED: SessionEnd = SessionEnd {

@@ -8,7 +8,7 @@ use leasectl_core::wakeup::{self, Listener, Notifier, Wakeup};
 
 use crate::fixture::{FETCH, Fixture, owner};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn heard(listener: &mut Listener) -> Wakeup {
     tokio::time::timeout(DEADLINE, listener.recv())

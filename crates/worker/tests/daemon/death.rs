@@ -32,7 +32,7 @@ impl World {
     }
 
     pub(crate) async fn until_liveness(&self, owner: &Owner, wanted: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Ok(client) = self.database.client().await
                 && let Ok(workers) = status::workers(&client).await
@@ -50,7 +50,7 @@ impl World {
     /// Waits until a worker is the detector. It looked who is there before it became one.
     async fn until_detected(&self) {
         let sql = "select count(*) from leasectl.liveness_locks() where key = 0";
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let client = self.database.client().await.expect("a connection");
             let row = client.query_one(sql, &[]).await.expect("an answer");
@@ -65,7 +65,7 @@ impl World {
     /// Waits until a worker was declared dead.
     async fn until_judged(&self, owner: &str) {
         let sql = "select from leasectl.worker where owner = $1 and died_at is not null";
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let client = self.database.client().await.expect("a connection");
             let found = client.query_opt(sql, &[&owner]).await.expect("an answer");
@@ -281,7 +281,7 @@ async fn a_terminated_liveness_session_costs_nothing() {
         world
             .sql("select pg_terminate_backend(pid) from leasectl.liveness_locks()")
             .await;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let now = world.sessions().await;
             if now.len() == 2 && !now.iter().any(|pid| before.contains(pid)) {

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::handlers::{OTHER, WORK};
 
 /// How long a test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A migrated database.
 pub(crate) struct World {

@@ -23,7 +23,7 @@ use tokio_postgres::types::ToSql;
 use crate::fixture::{FETCH, Fixture, owner};
 
 const SILENCE: Duration = Duration::from_secs(31);
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 

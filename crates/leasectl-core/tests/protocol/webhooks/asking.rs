@@ -59,7 +59,7 @@ async fn a_row_that_is_held_longer_than_a_session_waits_for_a_lock_refuses_no_de
     let watcher = fixture.client().await;
     let until_it_waits_again = async {
         fixture.until_somebody_waits().await;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut first = None;
         loop {
             let row = watcher.query_one(WAIT, &[]).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_delivery_whose_request_is_dropped_is_received_to_the_end() {
         () = fixture.until_somebody_waits() => {}
     }
     held.rollback().await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while alive(&fixture, repo).await == 0 {
         assert!(Instant::now() < deadline, "nobody asked for a fetch");
         tokio::task::yield_now().await;
