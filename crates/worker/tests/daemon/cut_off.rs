@@ -1,7 +1,5 @@
 //! Workers whose connections break or fall silent.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use leasectl_core::job::PublicState;
@@ -10,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::death::slow;
+use crate::granted_time::GrantedTime;
 use crate::handlers::{WORK, handler, no_op, stopped};
 use crate::world::World;
 
@@ -88,31 +87,6 @@ impl Reached {
             proxy,
             _server: server,
         }
-    }
-}
-
-/// The time in which the machine let this process run: a limit in it is not broken by a host that stands still.
-#[derive(Clone)]
-struct GrantedTime(Arc<AtomicU32>);
-
-impl GrantedTime {
-    const TICK: Duration = Duration::from_millis(10);
-
-    fn start() -> Self {
-        let ticks = Arc::new(AtomicU32::new(0));
-        let counted = Arc::downgrade(&ticks);
-        std::thread::spawn(move || {
-            while let Some(ticks) = counted.upgrade() {
-                std::thread::sleep(Self::TICK);
-                ticks.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self(ticks)
-    }
-
-    /// At most as much as really passed.
-    fn passed(&self) -> Duration {
-        Self::TICK * self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -184,6 +184,22 @@ impl World {
         }
     }
 
+    /// Waits until a worker would hear a wakeup.
+    pub(crate) async fn until_somebody_listens(&self) {
+        let listening = "select count(*) from pg_stat_activity \
+                          where datname = current_database() and query ilike 'listen %' and state = 'idle'";
+        let client = self.database.client().await.expect("a connection");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let row = client.query_one(listening, &[]).await.expect("an answer");
+            if row.get::<_, i64>(0) > 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nobody listens");
+            pause().await;
+        }
+    }
+
     /// Waits until a sequence has gone beyond that number.
     pub(crate) async fn until_counted(&self, sequence: &str, number: i64) {
         let sql = format!("select is_called and last_value > {number} from {sequence}");
