@@ -150,8 +150,12 @@ async fn a_worker_whose_connections_break_stops_its_handlers_when_its_grace_ends
         went_on.by_clock >= Duration::from_millis(180),
         "{went_on:?}"
     );
-    // The deadline, ten milliseconds, and the scheduling of a busy test machine.
-    assert!(went_on.granted <= Duration::from_millis(350), "{went_on:?}");
+    // Far from the three seconds of a silent session, and from the end of its trust. The rest is for a busy test
+    // machine: how exact it is the benchmark says.
+    assert!(
+        went_on.granted <= Duration::from_millis(1_000),
+        "{went_on:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +168,7 @@ async fn a_worker_whose_connections_fall_silent_stops_its_handlers_within_three_
         "{went_on:?}"
     );
     assert!(
-        went_on.granted <= Duration::from_millis(3_250),
+        went_on.granted <= Duration::from_millis(4_000),
         "{went_on:?}"
     );
 }

@@ -17,6 +17,9 @@ use crate::world::{World, until};
 /// A line of the statement that claims, as it is sent to be prepared.
 const CLAIM: &[u8] = b"-- Claims the most urgent ready jobs";
 
+/// Longer than an answer takes on a busy machine.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Passes connections on to a server. When told to, those that are open fall silent: like a proxy
 /// whose upstream died, it then takes bytes and answers nothing.
 struct Proxy {
@@ -120,8 +123,8 @@ async fn connections_that_fall_silent_are_given_up_and_work_goes_on() {
     let running = direct.one_job().await;
     let worker = through_proxy
         .worker([gate.handler(WORK)])
-        .with(|settings| settings.answer_timeout = Duration::from_millis(500))
-        .lease_ms(100, 3_000, 60_000)
+        .with(|settings| settings.answer_timeout = ANSWER_TIMEOUT)
+        .lease_ms(200, 20_000, 60_000)
         .start();
     until("the handler runs", || gate.entered() == 1).await;
     proxy.silence_what_is_open();
@@ -142,7 +145,11 @@ async fn what_a_claim_took_whose_answer_was_lost_is_handed_back_without_spending
     // Nothing is stale before the test is over.
     let worker = through_proxy
         .worker([gate.handler(WORK)])
-        .with(|settings| settings.answer_timeout = Duration::from_millis(500))
+        .with(|settings| {
+            settings.answer_timeout = ANSWER_TIMEOUT;
+            // Silence on its session is another matter.
+            settings.death_grace = None;
+        })
         .lease_ms(1_000, 120_000, 600_000)
         .start();
     until("the handler runs", || gate.entered() == 1).await;
@@ -182,8 +189,11 @@ async fn what_a_claim_took_whose_answer_was_lost_is_handed_back_before_the_worke
     direct.job(direct.repository(0).await, &kind, 0).await;
     let worker = through_proxy
         .worker([gate.handler(kind)])
-        // The worker is told to end before it gives the claim up.
-        .with(|settings| settings.answer_timeout = Duration::from_secs(4))
+        .with(|settings| {
+            // The worker is told to end before it gives the claim up.
+            settings.answer_timeout = 2 * ANSWER_TIMEOUT;
+            settings.death_grace = None;
+        })
         .lease_ms(1_000, 120_000, 600_000)
         .start();
     until("the handler runs", || gate.entered() == 1).await;
