@@ -172,30 +172,26 @@ impl World {
         // Of this database: the tests share a server.
         let waiting = "select count(*) from pg_stat_activity \
                         where datname = current_database() and wait_event in ('advisory', 'transactionid', 'tuple')";
-        let client = self.database.client().await.expect("a connection");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let row = client.query_one(waiting, &[]).await.expect("an answer");
-            if row.get::<_, i64>(0) > 0 {
-                return;
-            }
-            assert!(Instant::now() < deadline, "nobody waits");
-            pause().await;
-        }
+        self.until_some(waiting, "nobody waits").await;
     }
 
     /// Waits until a worker would hear a wakeup.
     pub(crate) async fn until_somebody_listens(&self) {
         let listening = "select count(*) from pg_stat_activity \
                           where datname = current_database() and query ilike 'listen %' and state = 'idle'";
+        self.until_some(listening, "nobody listens").await;
+    }
+
+    /// Waits until there is something to count.
+    async fn until_some(&self, count: &str, otherwise: &str) {
         let client = self.database.client().await.expect("a connection");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let row = client.query_one(listening, &[]).await.expect("an answer");
+            let row = client.query_one(count, &[]).await.expect("an answer");
             if row.get::<_, i64>(0) > 0 {
                 return;
             }
-            assert!(Instant::now() < deadline, "nobody listens");
+            assert!(Instant::now() < deadline, "{otherwise}");
             pause().await;
         }
     }
