@@ -11,9 +11,6 @@ use super::record::CloneSeen;
 use super::world::World;
 use crate::git::Origin;
 
-/// A fault that ends whoever has the pack mapped into memory.
-const PACK_TRUNCATED: &str = "pack truncated";
-
 /// One clone, whatever follows it at its path.
 type Identity = (PathBuf, u64, Option<SystemTime>);
 
@@ -21,16 +18,10 @@ type Identity = (PathBuf, u64, Option<SystemTime>);
 #[derive(Debug, Default)]
 pub(super) struct Clones {
     damaged: BTreeSet<Identity>,
-    /// Whether a pack was made shorter than it was.
-    is_any_cut_short: bool,
     seen: Vec<CloneSeen>,
 }
 
 impl Clones {
-    pub(super) fn is_any_cut_short(&self) -> bool {
-        self.is_any_cut_short
-    }
-
     pub(super) fn seen(&self) -> Vec<CloneSeen> {
         self.seen.clone()
     }
@@ -53,7 +44,7 @@ impl World {
             1 => ("cache of a repository deleted", |clone| {
                 fs::remove_dir_all(clone.parent()?).ok()
             }),
-            2 => (PACK_TRUNCATED, |clone| {
+            2 => ("pack truncated", |clone| {
                 let pack = pack(clone)?;
                 let length = fs::metadata(&pack).ok()?.len();
                 OpenOptions::new()
@@ -88,7 +79,6 @@ impl World {
         // Noted first: half of a damage is damage.
         self.clones.damaged.insert(identity);
         if is_harmful(&clone).is_some() {
-            self.clones.is_any_cut_short |= kind == PACK_TRUNCATED;
             self.tally.count(kind);
         }
     }

@@ -25,7 +25,6 @@ use super::undo::Undo;
 use crate::dice::Dice;
 use crate::git::Origin;
 use crate::mount::SmallDisk;
-use crate::process::Signal;
 use crate::remote::Remote;
 use crate::skip::skip;
 use crate::sql::{Held, Sql};
@@ -217,12 +216,7 @@ impl World {
             let Some((code, end)) = member.reap() else {
                 continue;
             };
-            // A pack that is cut short while it is mapped into memory ends whoever reads it.
-            let lost_its_map = code == -Signal::BUS.as_raw() && self.clones.is_any_cut_short();
-            if lost_its_map {
-                self.tally.count("SIGBUS from a truncated pack");
-            }
-            let is_explained = is_doomed || code == -9 || (code == 4 && !was_ready) || lost_its_map;
+            let is_explained = is_doomed || code == -9 || (code == 4 && !was_ready);
             if !is_explained {
                 let exit = format!("worker {number} ended with {code}: {end}");
                 self.exits.push(exit);
