@@ -20,6 +20,7 @@ mod credentials;
 mod error;
 mod layout;
 mod lock;
+mod lost_pages;
 mod parent;
 mod process;
 mod progress;
@@ -44,6 +45,7 @@ pub use content::{
 pub use credentials::CredentialSource;
 pub use error::{AuthAdvice, Cause, RepoError, SizeLimit, TimeLimit};
 pub use gix::{ObjectId, bstr};
+pub use lost_pages::survive_lost_pages;
 pub use progress::{NoProgress, Phase, Progress, ProgressSink};
 pub use settings::{CacheSettings, ChildProgram, Limits};
 pub use worktree::{Present, Worktree, WorktreeError};

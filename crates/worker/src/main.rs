@@ -1,6 +1,6 @@
 //! The program `worker`: reads the command line, runs the command, prints what went wrong.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use leasectl_worker::cli::{Cli, CommandError, Exit};
@@ -10,7 +10,9 @@ use leasectl_worker::config::Environment;
 const GIT_CHILD: &str = "git-child";
 
 fn main() -> ExitCode {
-    // Before anything else: it is started for every fetch, and needs neither runtime nor logs.
+    // Before any clone is opened: one that is damaged meanwhile must not end everything else that runs here.
+    let guarded = leasectl_repo::survive_lost_pages();
+    // It is started for every fetch, and needs neither runtime nor logs.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|first| first == GIT_CHILD)
@@ -25,21 +27,24 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
         }
     };
-    match run(cli) {
+    match run(cli, guarded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.is_silent() {
-                let _ = writeln!(std::io::stderr(), "worker: {error}");
+                let _ = writeln!(io::stderr(), "worker: {error}");
             }
             ExitCode::from(error.exit().code())
         }
     }
 }
 
-fn run(cli: Cli) -> Result<(), CommandError> {
+fn run(cli: Cli, guarded: io::Result<()>) -> Result<(), CommandError> {
     let environment =
         Environment::read().map_err(|error| CommandError::caused(Exit::Usage, &error))?;
     cli.init_logging()?;
+    if let Err(error) = guarded {
+        tracing::warn!(%error, "a pack that is cut short while it is read will end this process");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

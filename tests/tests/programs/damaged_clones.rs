@@ -6,8 +6,8 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use leasectl_tests::{
-    Origin, PATIENCE, Remote, SmallDisk, Stage, assert_error, pack_of, rot, skip, wait_until,
-    zero_the_middle,
+    Origin, PATIENCE, Remote, SmallDisk, Stage, assert_error, noise, pack_of, rot, skip,
+    wait_until, zero_the_middle,
 };
 use serde_json::Value;
 
@@ -155,6 +155,39 @@ fn a_clone_without_its_other_files_is_made_again() {
         damage(&clone);
         fetched.assert_recloned(what);
     }
+}
+
+#[test]
+fn a_pack_that_is_cut_short_under_an_index_costs_neither_the_worker_nor_an_attempt() {
+    let stage = Stage::new();
+    let remote = Remote::start();
+    let origin = remote.repository("acme/app");
+    for number in 0..4 {
+        let text = noise(40_000, number).into_iter();
+        let text: String = text.map(|byte| format!("{byte:02x}")).collect();
+        origin.commit("main", &format!("src/{number}.txt"), text.as_bytes());
+    }
+    let repo = stage.register(&remote.url("acme/app"));
+    let mut worker = stage.worker().start();
+    // The clone is open and its pack mapped when the index asks what is known of the first directory.
+    let sql = stage.sql();
+    let held = sql.hold("lock table leasectl.index_dir in access exclusive mode");
+    let job = stage.run(&["enqueue", "index", &repo]).ok().line();
+    sql.wait_for_waiter();
+    truncate(&pack_of(&stage.clone_dir(&repo)), 1000);
+    drop(held);
+
+    let ended = stage.wait_for_end(&job);
+    assert!(!worker.has_ended(), "{}", worker.log());
+    assert_eq!(
+        (&ended["state"], &ended["attempt"]),
+        (&"completed".into(), &1.into()),
+        "{ended:#}"
+    );
+    assert_eq!(ended["result"]["files"], 5, "{ended:#}");
+    Origin::at(&stage.clone_dir(&repo)).git(&["fsck", "--full"]);
+    let log = worker.log();
+    assert_eq!(log.matches("cloning repository").count(), 2, "{log}");
 }
 
 #[test]

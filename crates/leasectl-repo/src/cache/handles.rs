@@ -10,6 +10,7 @@ use gix::ObjectId;
 
 use super::slot::locked;
 use crate::{
+    lost_pages::Since,
     repository,
     stamp::{self, Print},
 };
@@ -19,7 +20,14 @@ const MOST: usize = 16;
 
 /// Open repositories, the most recently used last.
 #[derive(Default)]
-pub(crate) struct Handles(Mutex<VecDeque<(PathBuf, Print, gix::ThreadSafeRepository)>>);
+pub(crate) struct Handles(Mutex<VecDeque<Handle>>);
+
+struct Handle {
+    path: PathBuf,
+    print: Print,
+    opened: Since,
+    repo: gix::ThreadSafeRepository,
+}
 
 impl std::fmt::Debug for Handles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -52,26 +60,33 @@ impl Handles {
 
     /// Closes the clone in `dir`: as long as its packs are mapped, deleting them frees no space.
     pub(crate) fn forget(&self, dir: &Path) {
-        locked(&self.0).retain(|(path, _, _)| path != dir);
+        locked(&self.0).retain(|handle| handle.path != dir);
     }
 
     fn open(&self, dir: &Path, max_read_bytes: u64) -> gix::Result<gix::Repository> {
         let print = Print::of(&stamp::path(dir)).map_err(gix::Error::from_error)?;
         {
             let mut handles = locked(&self.0);
-            if let Some(at) = handles.iter().position(|(path, _, _)| path == dir)
-                && let Some(entry) = handles.remove(at)
-                && entry.1 == print
+            if let Some(at) = handles.iter().position(|handle| handle.path == dir)
+                && let Some(handle) = handles.remove(at)
+                && handle.print == print
+                && !handle.opened.has_lost()
             {
-                let repo = entry.2.to_thread_local();
-                handles.push_back(entry);
+                let repo = handle.repo.to_thread_local();
+                handles.push_back(handle);
                 return Ok(repo);
             }
         }
+        let opened = Since::now();
         let repo = repository::open(dir, max_read_bytes)?.into_sync();
         let local = repo.to_thread_local();
         let mut handles = locked(&self.0);
-        handles.push_back((dir.to_owned(), print, repo));
+        handles.push_back(Handle {
+            path: dir.to_owned(),
+            print,
+            opened,
+            repo,
+        });
         if handles.len() > MOST {
             handles.pop_front();
         }

@@ -6,6 +6,7 @@ use gix::objs::{CommitRef, CommitRefIter, Data, Find as _, Kind};
 
 use super::error::StudyError;
 use crate::content::Content;
+use crate::lost_pages::Since;
 
 /// Bytes of objects that a thread keeps: the trees and blobs of neighbouring commits are mostly the same.
 const KEPT_BYTES: usize = 16 << 20;
@@ -16,6 +17,7 @@ const KEPT_DELTA_BASES_BYTES: usize = 16 << 20;
 /// Reads objects.
 pub(super) struct Objects {
     repo: gix::Repository,
+    opened: Since,
 }
 
 /// What the history of commits is made of.
@@ -35,7 +37,10 @@ impl Objects {
                 gix::odb::pack::cache::lru::MemoryCappedHashmap::new(KEPT_DELTA_BASES_BYTES);
             Box::new(cache)
         });
-        Self { repo }
+        Self {
+            repo,
+            opened: content.opened(),
+        }
     }
 
     /// An object, or nothing if the clone does not have it.
@@ -44,8 +49,12 @@ impl Objects {
         id: &gix::oid,
         buffer: &'a mut Vec<u8>,
     ) -> Result<Option<Data<'a>>, StudyError> {
-        let found = self.repo.objects.try_find(id, buffer);
-        found.map_err(|error| StudyError::reading(id, error))
+        match self.repo.objects.try_find(id, buffer) {
+            Ok(None) if self.opened.has_lost() => Err(StudyError::damaged(
+                "an object is missing after pages were lost",
+            )),
+            found => found.map_err(|error| StudyError::reading(id, error)),
+        }
     }
 
     /// The commit that an id from outside leads to, through tags if need be.

@@ -14,6 +14,7 @@ use leasectl_remote::RefName;
 pub use self::attributes::{AttributeRules, Marks, MarksReader};
 use crate::cache::{CloneCache, ReadyClone, blocking};
 use crate::error::{Cause, RepoError, is_disk_full};
+use crate::lost_pages::Since;
 use crate::repository;
 use crate::worktree::{Overlay, unreadable};
 
@@ -71,6 +72,7 @@ pub enum BlobRead {
 pub struct Content {
     repo: gix::ThreadSafeRepository,
     source: Source,
+    opened: Since,
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +88,7 @@ enum Source {
 pub struct Handle {
     repo: gix::Repository,
     worktree: Option<Arc<Overlay>>,
+    opened: Since,
 }
 
 impl CloneCache {
@@ -98,11 +101,16 @@ impl CloneCache {
         let most = self.max_read_bytes();
         let clone = clone.clone();
         blocking(move || {
+            let opened = Since::now();
             let repo = repository::open(clone.path(), most)
                 .map_err(of_git)?
                 .into_sync();
             let source = Source::Clone(clone);
-            Ok(Content { repo, source })
+            Ok(Content {
+                repo,
+                source,
+                opened,
+            })
         })
         .await
     }
@@ -110,13 +118,21 @@ impl CloneCache {
 
 impl Content {
     pub(crate) fn of_worktree(repo: gix::ThreadSafeRepository, files: Arc<Overlay>) -> Self {
-        let source = Source::Worktree(files);
-        Self { repo, source }
+        Self {
+            repo,
+            source: Source::Worktree(files),
+            opened: Since::now(),
+        }
     }
 
     /// The repository itself, for this thread.
     pub(crate) fn repository(&self) -> gix::Repository {
         self.repo.to_thread_local()
+    }
+
+    /// When it was opened: its maps may be older than those who read through them.
+    pub(crate) fn opened(&self) -> Since {
+        self.opened
     }
 
     /// A handle for this thread.
@@ -136,7 +152,11 @@ impl Content {
             Source::Clone(_) => None,
             Source::Worktree(files) => Some(Arc::clone(files)),
         };
-        Handle { repo, worktree }
+        Handle {
+            repo,
+            worktree,
+            opened: self.opened,
+        }
     }
 
     /// The clone that is read, if it is one.
@@ -153,13 +173,19 @@ impl Handle {
     /// What a ref leads to; HEAD when none is given.
     ///
     /// # Errors
-    /// [`RepoError::RefNotFound`] if the clone has no such ref or commit, or HEAD is unborn.
+    /// [`RepoError::RefNotFound`] if the clone has no such ref or commit, or HEAD is unborn;
+    /// [`RepoError::Corrupt`] if the clone cannot be read.
     pub fn resolve(&self, reference: Option<&RefName>) -> Result<Snapshot, RepoError> {
-        let (name, commit) = match reference {
-            None => head(&self.repo)?,
-            Some(reference) => named(&self.repo, reference)?,
+        let found = match reference {
+            None => head(&self.repo),
+            Some(reference) => named(&self.repo, reference),
         };
-        self.at(name, commit)
+        match found {
+            Err(RepoError::RefNotFound { .. }) if self.opened.has_lost() => {
+                Err(damaged("a ref is not found after pages were lost"))
+            }
+            found => found.and_then(|(name, commit)| self.at(name, commit)),
+        }
     }
 
     /// A commit that somebody recorded for a ref, under the ref's name as [`Snapshot::name`] says it.

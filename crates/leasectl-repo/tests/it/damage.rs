@@ -33,7 +33,7 @@ async fn repaired(damage: impl FnOnce(&World), reason: RecloneReason) {
     assert_eq!(report.recloned, None);
 }
 
-fn truncate(path: &Path, to: u64) {
+pub(crate) fn truncate(path: &Path, to: u64) {
     make_writable(path);
     File::options()
         .write(true)

@@ -12,6 +12,7 @@ mod content;
 mod damage;
 mod disk;
 mod faults;
+mod lost_pages;
 mod mirror;
 mod processes;
 mod safety;

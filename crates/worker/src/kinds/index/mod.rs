@@ -30,7 +30,7 @@ use super::clone::{self, Reporting, job_error};
 use super::follow_up;
 use crate::daemon::{Handler, JobContext};
 
-/// How often a run begins again because a part of the index was collected.
+/// How often a run begins, at most: again when a part of the index was collected, or the clone was damaged.
 const TRIES: usize = 3;
 
 /// Runs `index` jobs.
@@ -100,10 +100,13 @@ impl IndexHandler {
         reference: Option<&RefName>,
         force: bool,
     ) -> Result<Value, JobError> {
+        let mut is_damaged = false;
         for _ in 1..TRIES {
             match self.try_run(run, target, reference, force).await {
                 Ok(result) => return Ok(result),
                 Err(Failure::Gone) => {}
+                // It was put aside and is made anew, once; what was stored from it is found.
+                Err(Failure::Corrupt(_)) if !is_damaged => is_damaged = true,
                 Err(failure) => return Err(failure.into_job_error()),
             }
         }
@@ -132,7 +135,6 @@ impl IndexHandler {
         };
         let done = index(run, &content, &asked, force).await;
         if let Err(Failure::Corrupt(_)) = done {
-            // The next attempt clones anew, and finds what this one stored.
             if let Some(clone) = content.clone_read() {
                 self.cache.quarantine(clone)?;
             }
