@@ -134,14 +134,8 @@ impl Stamp {
         if self.url != url {
             return Err(RecloneReason::OtherRemote);
         }
-        let packs = pack_dir(dir);
-        let mut file = PathBuf::new();
-        for pack in &self.packs {
-            file.clone_from(&packs);
-            file.push(&pack.name);
-            if Print::of(&file).ok() != Some(pack.print) {
-                return Err(RecloneReason::DamagedPack);
-            }
+        if !self.fits_packs(dir) {
+            return Err(RecloneReason::DamagedPack);
         }
         if !accepts(&self.head, &dir.join(Published::Head.file())) {
             return Err(RecloneReason::DamagedHead);
@@ -157,6 +151,17 @@ impl Stamp {
             return Err(RecloneReason::DamagedLayout);
         }
         Ok(())
+    }
+
+    /// Whether all packs that it vouches for are in the clone as they were.
+    pub(crate) fn fits_packs(&self, dir: &Path) -> bool {
+        let packs = pack_dir(dir);
+        let mut file = PathBuf::new();
+        self.packs.iter().all(|pack| {
+            file.clone_from(&packs);
+            file.push(&pack.name);
+            Print::of(&file).ok() == Some(pack.print)
+        })
     }
 
     /// Whether the stamp vouches for this file of `objects/pack`.

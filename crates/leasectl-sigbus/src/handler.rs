@@ -1,5 +1,5 @@
-//! The handler of SIGBUS. What runs in it allocates nothing, takes no lock and changes no `errno`: it may
-//! interrupt anything that reads a mapped file.
+//! The handler of SIGBUS. What runs in it allocates nothing, takes no lock that anything outside of it takes, and
+//! changes no `errno`: it may interrupt anything that reads a mapped file.
 
 #![expect(
     unsafe_code,
@@ -11,7 +11,7 @@ use std::io;
 use std::mem;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::{c_int, c_void, siginfo_t};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -22,6 +22,16 @@ use crate::maps::Finder;
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
+
+/// Whether a thread looks for what is mapped: the lines that it reads are only whole while nobody else reads them
+/// or changes what they tell.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// How often in a row a page faulted that was readable by the time its thread had its turn.
+static QUICKER: AtomicU64 = AtomicU64::new(0);
+
+/// More than threads can meet one fault: such a page faults although it was replaced.
+const MOST_QUICKER: u64 = 10_000;
 
 /// What the handler works with.
 struct Installed {
@@ -56,6 +66,9 @@ pub fn survive(covers: fn(&[u8]) -> bool) -> io::Result<()> {
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = on_sigbus as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    // No other handler comes on top of it: the stack for signals is small.
+    // SAFETY: the set is valid to be written.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     set_action(&action)
 }
 
@@ -111,6 +124,24 @@ extern "C" fn on_sigbus(_signal: c_int, info: *mut siginfo_t, _context: *mut c_v
     }
 }
 
+/// One thread at a time; whoever waits has nothing else to do, and the signals of whoever does not are blocked.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Self {
+        while IS_TAKEN.swap(true, Ordering::Acquire) {
+            rustix::thread::sched_yield();
+        }
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        IS_TAKEN.store(false, Ordering::Release);
+    }
+}
+
 impl Installed {
     /// Puts zeros in the place of the page at the address and of what follows it in the same map: of a file that
     /// was cut short nothing behind it is left either, and there is one fault instead of thousands.
@@ -118,6 +149,7 @@ impl Installed {
     /// `false` when what is there is none of the files that were named.
     fn replace(&self, address: usize) -> bool {
         const CHUNK_BYTES: usize = 512;
+        let _turn = Turn::wait();
         let mut finder = Finder::of(address);
         let mut chunk = [0; CHUNK_BYTES];
         let mut offset = 0;
@@ -138,11 +170,12 @@ impl Installed {
         }
         if found.name().is_empty() {
             // Another thread met the same fault and was quicker.
-            return true;
+            return QUICKER.fetch_add(1, Ordering::Relaxed) < MOST_QUICKER;
         }
         if !(self.covers)(found.name()) {
             return false;
         }
+        QUICKER.store(0, Ordering::Relaxed);
         // Counted first: whoever sees the zeros sees the count as well.
         LOST.fetch_add(1, Ordering::AcqRel);
         let page = address & !(self.page_bytes - 1);

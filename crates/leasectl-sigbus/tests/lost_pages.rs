@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use memmap2::{Mmap, MmapOptions};
@@ -76,6 +77,41 @@ fn a_deleted_file_can_lose_pages_too() {
     let map = cut_short(folder.path(), "a.pack", 3);
     std::fs::remove_file(folder.path().join("a.pack")).unwrap();
     assert_eq!(ones(&map), 3 * PAGE);
+}
+
+#[test]
+fn files_that_lose_pages_at_once_take_nothing_from_each_other_or_from_other_maps() {
+    let folder = tempfile::tempdir().unwrap();
+    leasectl_sigbus::survive(is_pack).unwrap();
+    let whole = cut_short(folder.path(), "whole.pack", PAGES);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // What is mapped changes all the time, and with it what the handler reads.
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let map = cut_short(folder.path(), "other.data", PAGES);
+                assert_eq!(ones(&map), PAGE * PAGES);
+            }
+        });
+        let losing: Vec<_> = (0..4)
+            .map(|reader| {
+                let (folder, whole) = (folder.path(), &whole);
+                scope.spawn(move || {
+                    let name = format!("{reader}.pack");
+                    for round in 0..100 {
+                        let map = cut_short(folder, &name, round % PAGES);
+                        let other = thread::scope(|scope| scope.spawn(|| ones(&map)).join());
+                        assert_eq!(ones(&map), PAGE * (round % PAGES), "round {round}");
+                        assert_eq!(other.unwrap(), PAGE * (round % PAGES), "round {round}");
+                        assert_eq!(ones(whole), PAGE * PAGES, "nobody cut it");
+                    }
+                })
+            })
+            .collect();
+        let ended: Vec<_> = losing.into_iter().map(|reader| reader.join()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(ended.iter().all(Result::is_ok));
+    });
 }
 
 /// Runs one of the deaths below in a process of its own.

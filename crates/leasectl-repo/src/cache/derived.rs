@@ -69,7 +69,9 @@ mod tests {
 
     fn clone_in(root: &Path) -> ReadyClone {
         let usage = InUse::mark(&root.join("use")).unwrap().unwrap();
-        ReadyClone::new(Uuid::nil(), root.join("clone.git"), usage)
+        let clone = root.join("clone.git");
+        fs::create_dir_all(&clone).unwrap();
+        ReadyClone::new(Uuid::nil(), clone, usage).unwrap()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use gix::ObjectId;
 
 use super::slot::locked;
 use crate::{
-    lost_pages::Since,
+    lost_pages::{Since, lacks},
     repository,
     stamp::{self, Print},
 };
@@ -52,7 +52,8 @@ impl Handles {
                     object.try_to_commit_ref()?;
                 }
                 Some(_) => {}
-                None => return Ok(Some(*id)),
+                None if lacks(&repo, id)? => return Ok(Some(*id)),
+                None => {}
             }
         }
         Ok(None)

@@ -118,19 +118,15 @@ impl CloneCache {
         self.fetch_slowly(target, &refspecs, progress, cancel).await
     }
 
-    /// Puts a clone aside in which a reader met a missing or corrupt object; the next
+    /// Puts a clone aside in which a reader met a missing or corrupt object, and no other that was made in its
+    /// place since; the next
     /// [`ensure_clone`](Self::ensure_clone) or [`fetch`](Self::fetch) makes a new one.
     ///
     /// # Errors
     /// [`RepoError::Cache`] if it cannot be marked.
     pub fn quarantine(&self, clone: &ReadyClone) -> Result<(), RepoError> {
-        match fs::write(clone.path().join(CORRUPT_MARK), b"") {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(RepoError::local("marking a damaged clone", error))
-            }
-            // A clone that is gone needs no mark.
-            _ => Ok(()),
-        }
+        let marked = clone.mark(CORRUPT_MARK);
+        marked.map_err(|error| RepoError::local("marking a damaged clone", error))
     }
 
     /// The state of the clone right now: a handful of `stat` calls, no waiting.
@@ -145,7 +141,7 @@ impl CloneCache {
         if fs::symlink_metadata(dir.join(CORRUPT_MARK)).is_ok() {
             return Err(RecloneReason::CorruptObject);
         }
-        Ok(ReadyClone::new(target.id, dir, usage))
+        ReadyClone::new(target.id, dir, usage).map_err(|_| RecloneReason::Missing)
     }
 
     /// The first needed commit that the clone lacks.

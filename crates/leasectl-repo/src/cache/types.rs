@@ -1,11 +1,14 @@
 //! What goes into the cache's operations and what comes out.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use leasectl_remote::RemoteUrl;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,17 +30,32 @@ pub struct ReadyClone {
     id: Uuid,
     path: PathBuf,
     recloned: Option<RecloneReason>,
+    /// The very clone that was found at the path: another one may stand there by now.
+    folder: Arc<OwnedFd>,
     /// Keeps it from being evicted, in all processes.
     _usage: Arc<InUse>,
 }
 
 impl ReadyClone {
-    pub(crate) fn new(id: Uuid, path: PathBuf, usage: InUse) -> Self {
-        Self {
+    pub(crate) fn new(id: Uuid, path: PathBuf, usage: InUse) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&path, flags, Mode::empty())?;
+        Ok(Self {
             id,
             path,
             recloned: None,
+            folder: Arc::new(folder),
             _usage: Arc::new(usage),
+        })
+    }
+
+    /// Leaves an empty file in the clone, wherever it is by now; nothing happens if it is gone.
+    pub(crate) fn mark(&self, name: &str) -> io::Result<()> {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR);
+        match made {
+            Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -6,7 +6,7 @@ use gix::objs::{CommitRef, CommitRefIter, Data, Find as _, Kind};
 
 use super::error::StudyError;
 use crate::content::Content;
-use crate::lost_pages::Since;
+use crate::lost_pages::{Since, lacks};
 
 /// Bytes of objects that a thread keeps: the trees and blobs of neighbouring commits are mostly the same.
 const KEPT_BYTES: usize = 16 << 20;
@@ -50,10 +50,21 @@ impl Objects {
         buffer: &'a mut Vec<u8>,
     ) -> Result<Option<Data<'a>>, StudyError> {
         match self.repo.objects.try_find(id, buffer) {
-            Ok(None) if self.opened.has_lost() => Err(StudyError::damaged(
-                "an object is missing after pages were lost",
-            )),
-            found => found.map_err(|error| StudyError::reading(id, error)),
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => match lacks(&self.repo, id) {
+                Ok(true) => Ok(None),
+                Ok(false) => Err(StudyError::damaged("an object is not found any more")),
+                Err(error) => Err(StudyError::reading(id, error)),
+            },
+            Err(error) => {
+                let error = StudyError::reading(id, error);
+                // What is too large may be a length that was made up of what is left.
+                let is_large = matches!(error, StudyError::Change { .. });
+                if is_large && self.opened.has_lost() {
+                    return Err(StudyError::damaged("an object lost pages"));
+                }
+                Err(error)
+            }
         }
     }
 

@@ -21,6 +21,7 @@ mod watch;
 
 use std::{io, panic, process::ExitCode, sync::Arc};
 
+use crate::lost_pages::Since;
 use crate::wire::{Failure, Message};
 
 /// Entry of the hidden subcommand: one request on standard input, JSON lines on standard output.
@@ -41,7 +42,13 @@ pub fn git_child_main() -> ExitCode {
         ))));
         return ExitCode::FAILURE;
     }
+    let opened = Since::now();
     let done = panic::catch_unwind(panic::AssertUnwindSafe(|| mirror::run(&request, &link)));
+    // Whatever was found out rests on what was lost.
+    let done = done.map(|done| match done {
+        _ if opened.has_lost() => Err(Failure::Corrupt("a pack lost pages".to_owned())),
+        done => done,
+    });
     match done {
         Ok(Ok(outcome)) => {
             link.send(&Message::Done(outcome));

@@ -14,7 +14,7 @@ use leasectl_remote::RefName;
 pub use self::attributes::{AttributeRules, Marks, MarksReader};
 use crate::cache::{CloneCache, ReadyClone, blocking};
 use crate::error::{Cause, RepoError, is_disk_full};
-use crate::lost_pages::Since;
+use crate::lost_pages::{self, Since};
 use crate::repository;
 use crate::worktree::{Overlay, unreadable};
 
@@ -176,16 +176,30 @@ impl Handle {
     /// [`RepoError::RefNotFound`] if the clone has no such ref or commit, or HEAD is unborn;
     /// [`RepoError::Corrupt`] if the clone cannot be read.
     pub fn resolve(&self, reference: Option<&RefName>) -> Result<Snapshot, RepoError> {
-        let found = match reference {
+        let (name, commit) = match self.commit_of(reference) {
+            Err(RepoError::RefNotFound { .. }) => self.anew(|anew| anew.commit_of(reference)),
+            found => found,
+        }?;
+        self.at(name, commit)
+    }
+
+    fn commit_of(&self, reference: Option<&RefName>) -> Result<(String, ObjectId), RepoError> {
+        match reference {
             None => head(&self.repo),
             Some(reference) => named(&self.repo, reference),
-        };
-        match found {
-            Err(RepoError::RefNotFound { .. }) if self.opened.has_lost() => {
-                Err(damaged("a ref is not found after pages were lost"))
-            }
-            found => found.and_then(|(name, commit)| self.at(name, commit)),
         }
+    }
+
+    fn anew<T>(&self, read: impl FnOnce(&Self) -> Result<T, RepoError>) -> Result<T, RepoError> {
+        let opened = Since::now();
+        lost_pages::anew(&self.repo, of_git, |repo| {
+            let worktree = self.worktree.clone();
+            read(&Self {
+                repo,
+                worktree,
+                opened,
+            })
+        })
     }
 
     /// A commit that somebody recorded for a ref, under the ref's name as [`Snapshot::name`] says it.
@@ -267,8 +281,16 @@ impl Handle {
         if let Some(read) = in_worktree.and_then(|files| files.blob(id, most_bytes, buffer)) {
             return read;
         }
-        self.object(id, most_bytes, buffer)
-            .map_err(|error| self.in_its_words(error))
+        let read = match self.object(id, most_bytes, buffer) {
+            // Its length may be made up of what is left.
+            Ok(BlobRead::TooLong { .. }) | Err(RepoError::Unwieldy { .. })
+                if self.opened.has_lost() =>
+            {
+                self.anew(|anew| anew.object(id, most_bytes, buffer))
+            }
+            read => read,
+        };
+        read.map_err(|error| self.in_its_words(error))
     }
 
     /// Whether an object holds it; a worktree's files are not looked at.
@@ -286,10 +308,10 @@ impl Handle {
         }
     }
 
-    /// Whether the object is what its id says. A clone was checked when it was made; the repository of a worktree
-    /// is whoever's, and what is made known of an id is known to everybody.
+    /// Whether the object is what its id says. A clone was checked when it was made, unless it lost pages since; the
+    /// repository of a worktree is whoever's, and what is made known of an id is known to everybody.
     fn check(&self, id: ObjectId, kind: gix::objs::Kind, data: &[u8]) -> Result<(), RepoError> {
-        if self.worktree.is_none() {
+        if self.worktree.is_none() && !self.opened.has_lost() {
             return Ok(());
         }
         match gix::objs::compute_hash(id.kind(), kind, data) {

@@ -4,8 +4,8 @@
 use std::fs;
 
 use leasectl_repo::{
-    BlobRead, Changes, CloneCache, Content, DirEntry, ObjectId, RepoError, Snapshot, StudyError,
-    survive_lost_pages,
+    BlobRead, Changes, CloneCache, Content, DirEntry, ObjectId, RecloneReason, RepoError, Snapshot,
+    StudyError, survive_lost_pages,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -48,24 +48,23 @@ impl Opened {
     /// How many blobs can be read; those that can are what they were.
     fn readable(&self) -> usize {
         let handle = self.content.handle();
-        let mut buffer = Vec::new();
-        let read =
-            self.entries
-                .iter()
-                .filter(|entry| match handle.blob(entry.id, 1 << 20, &mut buffer) {
-                    Ok(BlobRead::Whole) => {
-                        let blob = entry.id.to_string();
-                        assert_eq!(
-                            self.world.origin.write("blob", &buffer),
-                            blob,
-                            "what is read is what the id says"
-                        );
-                        true
-                    }
-                    Err(RepoError::Corrupt { .. }) => false,
-                    other => panic!("{}: {other:?}", entry.name),
-                });
-        read.count()
+        let is_readable = |entry: &&DirEntry| {
+            let mut buffer = Vec::new();
+            match handle.blob(entry.id, 1 << 20, &mut buffer) {
+                Ok(BlobRead::Whole) => {
+                    let blob = self.world.origin.write("blob", &buffer);
+                    assert_eq!(blob, entry.id.to_string(), "{}", entry.name);
+                }
+                Err(RepoError::Corrupt { .. }) => return false,
+                other => panic!("{}: {other:?}", entry.name),
+            }
+            // What is whole is known to be too long as well.
+            let bytes = buffer.len() as u64;
+            let read = handle.blob(entry.id, bytes - 1, &mut Vec::new());
+            assert_eq!(read.unwrap(), BlobRead::TooLong { bytes });
+            true
+        };
+        self.entries.iter().filter(is_readable).count()
     }
 
     /// Keeps so many tenths of a file of the only pack.
@@ -94,20 +93,39 @@ async fn a_pack_that_is_cut_short_while_it_is_mapped_gives_errors_for_what_is_go
 }
 
 #[tokio::test]
-async fn nothing_counts_as_missing_when_the_index_of_the_pack_is_gone() {
+async fn nothing_counts_as_missing_when_the_index_of_the_pack_is_cut_short() {
+    for tenths in 0..10 {
+        let opened = Opened::new().await;
+        opened.cut("idx", tenths);
+        let readable = opened.readable();
+        assert!(readable < opened.entries.len(), "{tenths} tenths");
+        match opened.content.handle().resolve(None) {
+            Ok(resolved) => assert_eq!(resolved, opened.snapshot, "{tenths} tenths"),
+            Err(RepoError::Corrupt { .. }) => {}
+            Err(other) => panic!("{tenths} tenths: {other}"),
+        }
+        match opened.history() {
+            Ok(commits) => assert_eq!(commits, 4, "{tenths} tenths"),
+            Err(StudyError::Clone(RepoError::Corrupt { .. })) => {}
+            Err(other) => panic!("{tenths} tenths: {other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clone_that_took_the_place_of_a_damaged_one_is_not_put_aside_with_it() {
     let opened = Opened::new().await;
-    opened.cut("idx", 0);
-    assert_eq!(opened.readable(), 0);
-    let resolved = opened.content.handle().resolve(None);
-    assert!(
-        matches!(resolved, Err(RepoError::Corrupt { .. })),
-        "{resolved:?}"
-    );
-    let history = opened.history();
-    assert!(
-        matches!(history, Err(StudyError::Clone(RepoError::Corrupt { .. }))),
-        "{history:?}"
-    );
+    let (cache, target) = (&opened.cache, opened.world.target());
+    let old = ensure(cache, &target).await.unwrap();
+    opened.cut("pack", 5);
+    let new = ensure(cache, &target).await.unwrap();
+    assert!(new.recloned().is_some());
+    // Somebody who still reads the old one finds out.
+    cache.quarantine(&old).unwrap();
+    assert_eq!(ensure(cache, &target).await.unwrap().recloned(), None);
+    cache.quarantine(&new).unwrap();
+    let again = ensure(cache, &target).await.unwrap();
+    assert_eq!(again.recloned(), Some(RecloneReason::CorruptObject));
 }
 
 #[tokio::test]

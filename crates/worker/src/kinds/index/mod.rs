@@ -26,9 +26,9 @@ use serde_json::Value;
 use self::run::{Failure, Run};
 use self::tree::{Asked, index};
 pub(crate) use self::worktree::{LocalFailure, LocalIndex};
-use super::clone::{self, Reporting, job_error};
+use super::clone::{self, Reporting};
 use super::follow_up;
-use crate::daemon::{Handler, JobContext};
+use crate::daemon::{Handler, JobContext, outage};
 
 /// How often a run begins, at most: again when a part of the index was collected, or the clone was damaged.
 const TRIES: usize = 3;
@@ -106,7 +106,10 @@ impl IndexHandler {
                 Ok(result) => return Ok(result),
                 Err(Failure::Gone) => {}
                 // It was put aside and is made anew, once; what was stored from it is found.
-                Err(Failure::Corrupt(_)) if !is_damaged => is_damaged = true,
+                Err(Failure::Corrupt(error)) if !is_damaged => {
+                    tracing::warn!(repo = %target.id, error = outage::chain(&error), "the clone is damaged");
+                    is_damaged = true;
+                }
                 Err(failure) => return Err(failure.into_job_error()),
             }
         }
@@ -134,10 +137,10 @@ impl IndexHandler {
             is_default,
         };
         let done = index(run, &content, &asked, force).await;
-        if let Err(Failure::Corrupt(_)) = done {
-            if let Some(clone) = content.clone_read() {
-                self.cache.quarantine(clone)?;
-            }
+        if let Err(Failure::Corrupt(_)) = done
+            && let Some(clone) = content.clone_read()
+        {
+            self.cache.quarantine(clone)?;
         }
         done
     }
@@ -161,8 +164,7 @@ impl IndexHandler {
             // What was recorded is gone from the remote, or the ref is newer than this clone.
             Err(Failure::Job(error)) if error.code == ErrorCode::RefNotFound => {
                 let fetched = self.cache.fetch(target, &[], &sink, cancel).await;
-                let clone = fetched.map_err(|error| job_error(&error))?.clone;
-                self.resolve(run, &clone, reference, None).await
+                self.resolve(run, &fetched?.clone, reference, None).await
             }
             found => found,
         }
@@ -170,6 +172,20 @@ impl IndexHandler {
 
     /// What the ref leads to: the commit that was recorded for it, as far as one was.
     async fn resolve(
+        &self,
+        run: &Run<'_>,
+        clone: &ReadyClone,
+        reference: Option<&RefName>,
+        recorded: Option<(String, GitId)>,
+    ) -> Result<(Content, Snapshot), Failure> {
+        let resolved = self.resolve_in(run, clone, reference, recorded).await;
+        if let Err(Failure::Corrupt(_)) = &resolved {
+            self.cache.quarantine(clone)?;
+        }
+        resolved
+    }
+
+    async fn resolve_in(
         &self,
         run: &Run<'_>,
         clone: &ReadyClone,
@@ -186,13 +202,7 @@ impl IndexHandler {
             };
             Ok(snapshot?)
         });
-        match resolved.await {
-            Err(Failure::Corrupt(error)) => {
-                self.cache.quarantine(clone)?;
-                Err(Failure::Corrupt(error))
-            }
-            resolved => Ok((content, resolved?)),
-        }
+        Ok((content, resolved.await?))
     }
 }
 
