@@ -17,8 +17,12 @@ use std::thread;
 use memmap2::{Mmap, MmapOptions};
 use rustix::process::{Signal, getpid, kill_process};
 
-const PAGE: usize = 4096;
 const PAGES: usize = 64;
+
+/// Bytes of a page on this machine.
+fn page() -> usize {
+    rustix::param::page_size()
+}
 
 /// Names one of the deaths of this file, in the environment of the process that is to die it.
 const DEATH: &str = "LEASECTL_SIGBUS_DEATH";
@@ -31,10 +35,10 @@ fn is_pack(name: &[u8]) -> bool {
 fn cut_short(folder: &Path, name: &str, pages: usize) -> Mmap {
     let path = folder.join(name);
     let mut file = File::create(&path).unwrap();
-    file.write_all(&[1; PAGE * PAGES]).unwrap();
+    file.write_all(&vec![1; page() * PAGES]).unwrap();
     // SAFETY: nobody else knows of the file, and what becomes of the map when it is cut is what is tested.
     let map = unsafe { MmapOptions::new().map_copy_read_only(&File::open(&path).unwrap()) };
-    file.set_len((PAGE * pages) as u64).unwrap();
+    file.set_len((page() * pages) as u64).unwrap();
     map.unwrap()
 }
 
@@ -52,7 +56,11 @@ fn what_a_file_lost_is_read_as_zeros_by_every_thread() {
         thread::scope(|scope| {
             let readers: Vec<_> = (0..8).map(|_| scope.spawn(|| ones(&map))).collect();
             for reader in readers {
-                assert_eq!(reader.join().unwrap(), PAGE * kept, "{kept} pages are left");
+                assert_eq!(
+                    reader.join().unwrap(),
+                    page() * kept,
+                    "{kept} pages are left"
+                );
             }
         });
     }
@@ -64,10 +72,10 @@ fn a_page_in_the_middle_can_be_lost_before_those_at_the_beginning_are_read() {
     let folder = tempfile::tempdir().unwrap();
     leasectl_sigbus::survive(is_pack).unwrap();
     let map = cut_short(folder.path(), "a.pack", 1);
-    for page in [40, 63, 20, 2, 1] {
-        assert_eq!(map[page * PAGE + 17], 0, "page {page}");
+    for lost in [40, 63, 20, 2, 1] {
+        assert_eq!(map[lost * page() + 17], 0, "page {lost}");
     }
-    assert_eq!(ones(&map), PAGE, "what is left of the file is still read");
+    assert_eq!(ones(&map), page(), "what is left of the file is still read");
 }
 
 #[test]
@@ -76,7 +84,7 @@ fn a_deleted_file_can_lose_pages_too() {
     leasectl_sigbus::survive(is_pack).unwrap();
     let map = cut_short(folder.path(), "a.pack", 3);
     std::fs::remove_file(folder.path().join("a.pack")).unwrap();
-    assert_eq!(ones(&map), 3 * PAGE);
+    assert_eq!(ones(&map), 3 * page());
 }
 
 #[test]
@@ -90,7 +98,7 @@ fn files_that_lose_pages_at_once_take_nothing_from_each_other_or_from_other_maps
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 let map = cut_short(folder.path(), "other.data", PAGES);
-                assert_eq!(ones(&map), PAGE * PAGES);
+                assert_eq!(ones(&map), page() * PAGES);
             }
         });
         let losing: Vec<_> = (0..4)
@@ -101,9 +109,9 @@ fn files_that_lose_pages_at_once_take_nothing_from_each_other_or_from_other_maps
                     for round in 0..100 {
                         let map = cut_short(folder, &name, round % PAGES);
                         let other = thread::scope(|scope| scope.spawn(|| ones(&map)).join());
-                        assert_eq!(ones(&map), PAGE * (round % PAGES), "round {round}");
-                        assert_eq!(other.unwrap(), PAGE * (round % PAGES), "round {round}");
-                        assert_eq!(ones(whole), PAGE * PAGES, "nobody cut it");
+                        assert_eq!(ones(&map), page() * (round % PAGES), "round {round}");
+                        assert_eq!(other.unwrap(), page() * (round % PAGES), "round {round}");
+                        assert_eq!(ones(whole), page() * PAGES, "nobody cut it");
                     }
                 })
             })
@@ -121,52 +129,40 @@ fn files_that_lose_pages_at_once_take_nothing_from_each_other_or_from_other_maps
 )]
 fn ending(of: &str) -> ExitStatus {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "in_a_process_of_its_own", "--nocapture"]);
+    child.args(["--exact", "one_of_the_deaths", "--ignored", "--nocapture"]);
     child.env(DEATH, of).status().unwrap()
 }
 
 #[test]
-fn in_a_process_of_its_own() {
+#[ignore = "the tests below run it, in processes of their own"]
+fn one_of_the_deaths() {
     #[expect(
         clippy::disallowed_methods,
         reason = "how the process is told what to do"
     )]
-    let Some(death) = std::env::var_os(DEATH) else {
-        return;
-    };
+    let death = std::env::var(DEATH).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let name = match death.to_str().unwrap() {
-        "without the handler" => "a.pack",
-        "another file" | "sent" => {
-            leasectl_sigbus::survive(is_pack).unwrap();
-            "a.data"
-        }
-        "out of descriptors" => {
-            leasectl_sigbus::survive(is_pack).unwrap();
-            "a.pack"
-        }
-        other => panic!("{other}"),
+    if death != "without the handler" {
+        leasectl_sigbus::survive(is_pack).unwrap();
+    }
+    let name = if death == "another file" {
+        "a.data"
+    } else {
+        "a.pack"
     };
     let map = cut_short(folder.path(), name, 1);
-    match death.to_str().unwrap() {
-        "sent" => {
-            // Rust's own handler takes the first for a fault that will come again.
-            for _ in 0..1000 {
-                kill_process(getpid(), Signal::BUS).unwrap();
-                thread::yield_now();
-            }
-        }
-        "out of descriptors" => {
-            let mut all = Vec::new();
-            while let Ok(file) = File::open("/proc/self/maps") {
-                all.push(file);
-            }
-            assert_eq!(ones(&map), PAGE);
-            return;
-        }
-        _ => assert_eq!(ones(&map), PAGE),
+    // Rust's own handler takes the first for a fault that will come again.
+    for _ in 0..if death == "sent" { 1000 } else { 0 } {
+        kill_process(getpid(), Signal::BUS).unwrap();
+        thread::yield_now();
     }
-    panic!("it is still alive");
+    let mut open = Vec::new();
+    while death == "out of descriptors"
+        && let Ok(file) = File::open("/proc/self/maps")
+    {
+        open.push(file);
+    }
+    assert_eq!(ones(&map), page());
 }
 
 #[test]
