@@ -199,7 +199,7 @@ async fn a_worker_that_was_cut_off_for_long_hands_its_lease_back_before_it_takes
     world
         .sql(
             "create function slow() returns trigger language plpgsql as $$ begin \
-               if current_query() not like '-- Takes over jobs%' then perform pg_sleep(1); end if; \
+               if current_query() not like '-- Takes over jobs%' then perform pg_sleep(2); end if; \
                return null; end $$",
         )
         .await;

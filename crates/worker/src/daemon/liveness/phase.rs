@@ -12,6 +12,9 @@ use leasectl_core::time::BootInstant;
 /// How long the session may be silent before its worker counts as cut off.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 
+/// How long before the end of the silence handlers are asked to stop: a busy machine takes a while to tell them.
+const TELLING: Duration = Duration::from_millis(50);
+
 /// By how much a wait may take longer than asked for before this process must have been stopped.
 const LATE: Duration = Duration::from_millis(500);
 
@@ -77,7 +80,7 @@ impl Phase {
         Self::Lost {
             deadline: loss
                 .silent_since
-                .map_or(until, |heard| until.min(heard + SILENCE)),
+                .map_or(until, |heard| until.min(heard + (SILENCE - TELLING))),
             is_announced: loss.is_announced,
             is_answered: false,
         }
@@ -167,7 +170,7 @@ pub(crate) struct Loss {
 /// When a session is given up that is silent since something sent at `heard` was answered: early enough
 /// to hold the lock again within the silence that counts as being cut off.
 pub(crate) fn patience_ends(heard: BootInstant, grace: DeathGrace) -> BootInstant {
-    heard + (SILENCE - grace.to_hold_again().min(SILENCE / 2))
+    heard + (SILENCE - TELLING - grace.to_hold_again().min(SILENCE / 2))
 }
 
 /// Whether this process was stopped meanwhile: a wait took so much longer than it was asked to.
@@ -290,7 +293,7 @@ mod tests {
                 silent_since: Some(heard),
             };
             let deadline = Phase::Held.lost(&silent, grace).deadline().unwrap();
-            assert!(deadline <= heard + SILENCE, "{grace_ms} ms");
+            assert!(deadline + TELLING <= heard + SILENCE, "{grace_ms} ms");
             assert!(noticed < deadline, "{grace_ms} ms");
         }
     }
