@@ -84,11 +84,11 @@ impl DeathGrace {
         self.0
     }
 
-    /// How long a worker that notices the loss of its lock has to hold it again: 120 ms less, 100 for
-    /// stopping and 20 for the notice, so that it has stopped in time counted from the loss itself.
+    /// How long a worker that notices the loss of its lock has to hold it again: 140 ms less, 100 for
+    /// stopping and 40 for the notice, so that it has stopped in time counted from the loss itself.
     #[must_use]
     pub fn to_hold_again(self) -> Duration {
-        self.0 - Duration::from_millis(120)
+        self.0 - Duration::from_millis(140)
     }
 }
 
@@ -131,8 +131,8 @@ mod tests {
         let ms = Duration::from_millis;
         assert!(DeathGrace::new(ms(199)).is_err());
         assert!(DeathGrace::new(ms(3_600_001)).is_err());
-        assert_eq!(DeathGrace::new(ms(200)).unwrap().to_hold_again(), ms(80));
-        assert_eq!(DeathGrace::default().to_hold_again(), ms(180));
+        assert_eq!(DeathGrace::new(ms(200)).unwrap().to_hold_again(), ms(60));
+        assert_eq!(DeathGrace::default().to_hold_again(), ms(160));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a worker may do while its liveness lock is held, lost or out of reach: decisions, no I/O.
 //!
 //! **Invariant.** A worker whose row may say `session` runs handlers only while it holds its lock, for
-//! its death grace less 120 ms after it noticed the loss, or while the server is down, which frees
+//! its death grace less 140 ms after it noticed the loss, or while the server is down, which frees
 //! every lock and is no sign of anybody's death. So it has stopped before it is judged dead.
 
 use std::time::Duration;
@@ -252,8 +252,8 @@ mod tests {
             let grace = DeathGrace::new(ms(grace_ms)).unwrap();
             patience_ends(heard, grace).since(heard)
         };
-        assert_eq!(patience(300), ms(2_820));
-        assert_eq!(patience(10_000), ms(1_500));
+        assert_eq!(patience(300), ms(2_790));
+        assert_eq!(patience(10_000), ms(1_450));
     }
 
     #[test]
@@ -267,16 +267,16 @@ mod tests {
     fn a_lost_lock_stops_the_handlers_at_the_deadline_and_not_before() {
         let now = BootInstant::now();
         let lost = Phase::Held.lost(&loss(now, false), grace());
-        assert_eq!(lost.deadline(), Some(now + ms(180)));
+        assert_eq!(lost.deadline(), Some(now + ms(160)));
         assert!(!lost.may_claim());
-        assert_eq!(lost.at(now + ms(179)), lost);
-        assert_eq!(lost.at(now + ms(180)), Phase::Stopped);
+        assert_eq!(lost.at(now + ms(159)), lost);
+        assert_eq!(lost.at(now + ms(160)), Phase::Stopped);
         assert_eq!(
-            lost.hindered(Obstacle::NoAnswer).at(now + ms(180)),
+            lost.hindered(Obstacle::NoAnswer).at(now + ms(160)),
             Phase::Stopped
         );
         assert_eq!(
-            lost.hindered(Obstacle::Refused).at(now + ms(180)),
+            lost.hindered(Obstacle::Refused).at(now + ms(160)),
             Phase::Stopped
         );
     }
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(lost.hindered(Obstacle::NoAnswer), Phase::ServerDown);
         assert_eq!(lost.hindered(Obstacle::GoingDown), Phase::ServerDown);
         // A connection attempt that hangs.
-        assert_eq!(lost.at(now + ms(180)), Phase::ServerDown);
+        assert_eq!(lost.at(now + ms(160)), Phase::ServerDown);
         assert_eq!(
             Phase::ServerDown.at(now + Duration::from_secs(60)),
             Phase::ServerDown
@@ -318,12 +318,12 @@ mod tests {
         let now = BootInstant::now();
         let lost = Phase::Held.lost(&loss(now, true), grace()).answered(true);
         assert_eq!(
-            lost.hindered(Obstacle::NoAnswer).at(now + ms(180)),
+            lost.hindered(Obstacle::NoAnswer).at(now + ms(160)),
             Phase::Stopped
         );
         let refused = Phase::Held.lost(&loss(now, true), grace());
         let refused = refused.answered(true).hindered(Obstacle::Refused);
-        assert_eq!(refused.at(now + ms(180)), Phase::Stopped);
+        assert_eq!(refused.at(now + ms(160)), Phase::Stopped);
     }
 
     #[test]
