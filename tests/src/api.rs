@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, redirect};
 use serde_json::Value;
 
+use crate::dice::{Dice, new_seed};
 use crate::process::{Invocation, Running, Signal};
 use crate::programs::api_program;
 use crate::runtime::block_on;
@@ -133,8 +134,16 @@ impl<'a> ApiBuilder<'a> {
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("its address").port()
+    // The kernel gives none of these to whoever asks for any: a remote of another test would be given it meanwhile.
+    const BELOW_EPHEMERAL: (u64, u64) = (20_000, 32_000);
+    const TRIES: usize = 100;
+    let mut dice = Dice::with_seed(new_seed());
+    let mut ports = (0..TRIES).map(|_| dice.number(BELOW_EPHEMERAL.0, BELOW_EPHEMERAL.1));
+    let free = ports.find_map(|port| {
+        let port = u16::try_from(port).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    });
+    free.expect("a free port")
 }
 
 /// A running service; it is killed when this is dropped.
