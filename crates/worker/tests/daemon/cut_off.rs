@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use leasectl_core::job::PublicState;
+use leasectl_core::liveness::DeathGrace;
 use leasectl_embedded::scratch::{ScratchServer, ScratchSettings};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -147,7 +148,7 @@ async fn cut_off(by: Line) -> WentOn {
 async fn a_worker_whose_connections_break_stops_its_handlers_when_its_grace_ends() {
     let went_on = cut_off(Line::Cut).await;
     assert!(
-        went_on.by_clock >= Duration::from_millis(180),
+        went_on.by_clock >= DeathGrace::default().to_hold_again(),
         "{went_on:?}"
     );
     // Far from the three seconds of a silent session, and from the end of its trust. The rest is for a busy test
