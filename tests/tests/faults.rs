@@ -10,8 +10,11 @@ use leasectl_tests::faults::{Plan, Summary, run};
 const FAULTS: u64 = 1_000;
 /// What a seed that once failed is run again with.
 const FAULTS_OF_A_SEED: u64 = 150;
-/// Workers frozen within a fence that does not hold; one that is frozen for long enough is enough.
+/// Workers frozen within a fence that does not hold; one that is frozen for long enough, while another writes
+/// what it has not, is enough.
 const FREEZES: u64 = 16;
+/// Rounds of that, in the first of which it nearly always shows.
+const ROUNDS: u64 = 6;
 /// Seeds of rounds in which something was broken: in 101 a new stamp vouched for a pack that was damaged
 /// during the fetch.
 const SEEDS: [u64; 1] = [101];
@@ -37,13 +40,15 @@ fn a_thousand_random_faults_break_no_invariant() {
 
 #[test]
 fn a_fence_without_its_lock_is_found() {
-    let plan = Plan {
-        sabotage: true,
-        ..Plan::new(1, FREEZES)
+    let shows = |seed| {
+        let plan = Plan {
+            sabotage: true,
+            ..Plan::new(seed, FREEZES)
+        };
+        let violations = run(&plan, say).violations;
+        violations.iter().any(|(_, found)| found.invariant == "I2")
     };
-    let summary = run(&plan, say);
-    let mut found = summary.violations.iter();
-    assert!(found.any(|(_, found)| found.invariant == "I2"), "{summary}");
+    assert!((1..=ROUNDS).any(shows), "no round of {ROUNDS} shows it");
 }
 
 #[test]
