@@ -32,12 +32,16 @@ impl DueFetches {
     }
 }
 
-/// Asks for a fetch of repositories that are due by their own `fetch_every`, in one short transaction. However many
-/// workers look, each is asked for once.
+/// Asks for a fetch of repositories that are due by their own `fetch_every`, in one short transaction; in none while
+/// no repository is due. However many workers look, each is asked for once.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn ask_for_due_fetches(client: &mut Client) -> Result<DueFetches, DatabaseError> {
+    let any_due = client.prepare_cached(include_str!("any_due.sql")).await?;
+    if !client.query_one(&any_due, &[]).await?.get::<_, bool>("due") {
+        return Ok(DueFetches::default());
+    }
     let transaction = client.transaction().await?;
     let take = transaction
         .prepare_cached(include_str!("take_due.sql"))

@@ -161,6 +161,47 @@ async fn no_statement_is_planned_again_for_each_call() {
     assert_eq!(row.get::<_, i64>(0), 0);
 }
 
+/// What idle workers send all day, with the types of its parameters and some of them.
+const IDLE: [(&str, &str, &str); 4] = [
+    (
+        include_str!("../../src/lease/look.sql"),
+        "(text, text[])",
+        "('me', '{fetch}')",
+    ),
+    (include_str!("../../src/liveness/ping.sql"), "", ""),
+    (
+        include_str!("../../src/liveness/sight.sql"),
+        "(integer)",
+        "(1)",
+    ),
+    (include_str!("../../src/repository/any_due.sql"), "", ""),
+];
+
+#[tokio::test]
+async fn idle_workers_call_no_function_whose_body_is_planned_at_each_call() {
+    let fixture = Fixture::new().await;
+    let client = fixture.client().await;
+    let functions =
+        "select proname::text from pg_proc where pronamespace = 'leasectl'::regnamespace";
+    let functions = client.query(functions, &[]).await.unwrap();
+    let functions: Vec<String> = functions.iter().map(|row| row.get(0)).collect();
+    assert!(functions.iter().any(|name| name == "server_is_settled"));
+    let generic = "set plan_cache_mode = force_generic_plan";
+    client.batch_execute(generic).await.unwrap();
+    for (statement, types, values) in IDLE {
+        let prepare = format!("prepare idle {types} as {statement}");
+        client.batch_execute(&prepare).await.unwrap();
+        let explain = format!("explain (verbose) execute idle {values}");
+        let lines = client.query(&explain, &[]).await.unwrap();
+        let plan: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
+        let plan = plan.join("\n");
+        for function in &functions {
+            assert!(!plan.contains(&format!("{function}(")), "{plan}");
+        }
+        client.batch_execute("deallocate idle").await.unwrap();
+    }
+}
+
 /// Pairs of rows that a plan compares in vain, wherever in it.
 fn pairs_in_vain(plan: &serde_json::Value) -> f64 {
     let own = plan["Rows Removed by Join Filter"].as_f64().unwrap_or(0.0);
