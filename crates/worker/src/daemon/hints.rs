@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use leasectl_core::kind::Lane;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::per_lane::PerLane;
 
@@ -16,7 +16,7 @@ pub(crate) struct Hints {
     /// Ready jobs were seen by somebody who began at the head of the queue.
     seen: AtomicBool,
     /// Wakeups are listened for.
-    listening: AtomicBool,
+    listening: watch::Sender<bool>,
     given: Notify,
 }
 
@@ -27,7 +27,7 @@ impl Hints {
             lanes: PerLane::from_fn(|_| AtomicBool::new(false)),
             dead: PerLane::from_fn(|_| AtomicBool::new(false)),
             seen: AtomicBool::new(false),
-            listening: AtomicBool::new(false),
+            listening: watch::Sender::new(false),
             given: Notify::new(),
         }
     }
@@ -63,12 +63,17 @@ impl Hints {
 
     /// Says whether wakeups are listened for from now on.
     pub(crate) fn listens(&self, listening: bool) {
-        self.listening.store(listening, Ordering::Release);
+        self.listening.send_replace(listening);
     }
 
-    /// Whether wakeups are listened for.
-    pub(crate) fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Acquire)
+    /// Waits until no wakeups are listened for.
+    pub(crate) async fn until_deaf(&self) {
+        // The sender is here, so there is always an answer.
+        let _ = self
+            .listening
+            .subscribe()
+            .wait_for(|listening| !listening)
+            .await;
     }
 
     /// Whether ready jobs were seen since the last call.
@@ -110,5 +115,15 @@ mod tests {
         assert_eq!(hints.take().collect::<Vec<_>>(), [Lane::Fetch, Lane::Index]);
         assert_eq!(hints.take().count(), 0);
         assert!(hints.given().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_listen_is_deaf() {
+        let hints = Hints::new();
+        hints.until_deaf().await;
+        hints.listens(true);
+        assert!(hints.until_deaf().now_or_never().is_none());
+        hints.listens(false);
+        hints.until_deaf().await;
     }
 }

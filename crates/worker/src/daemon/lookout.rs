@@ -10,6 +10,7 @@ use leasectl_core::lease::{self, Outlook};
 use leasectl_core::wakeup;
 use tokio::sync::Notify;
 
+use super::seniority::turns_per_own;
 use super::shared::Shared;
 
 /// Looks at every poll until the future is dropped, and tells the other loops what there is to do.
@@ -22,25 +23,17 @@ pub(crate) async fn look_out(shared: Arc<Shared>, to_sweep: Arc<Notify>) {
         });
         let is_answered = looked.is_ok();
         tokio::time::sleep(outage.pause(looked, poll_interval)).await;
-        let skipped = polls_to_skip(shared.liveness.older(), shared.hints.is_listening());
-        if is_answered && skipped > 0 {
+        // What a poll finds, older workers find too and tell of: of leases that are over and that they cannot take
+        // themselves, and of jobs that come due. Should they be full, ready jobs that no wakeup told of have to wait
+        // for the look of a younger one.
+        let left_to_others = turns_per_own(shared.liveness.older()) - 1;
+        if is_answered {
             tokio::select! {
-                () = tokio::time::sleep(skipped * poll_interval) => {}
+                () = tokio::time::sleep(left_to_others * poll_interval) => {}
                 () = shared.registry.until(true) => {}
+                () = shared.hints.until_deaf() => {}
             }
         }
-    }
-}
-
-/// How many polls a worker that holds no lease leaves to others: none while wakeups do not reach it, none
-/// of the twenty oldest. These tell of leases that are over and that they cannot take themselves; should they be
-/// full, ready jobs that no wakeup told of are found two polls later.
-fn polls_to_skip(older: usize, is_listening: bool) -> u32 {
-    match older / 20 {
-        _ if !is_listening => 0,
-        0 => 0,
-        1 => 1,
-        _ => 2,
     }
 }
 
@@ -74,21 +67,4 @@ fn tell(shared: &Shared, to_sweep: &Notify, outlook: Outlook) {
         shared.hints.give_dead(over);
     }
     shared.hints.give_seen(outlook.ready);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_twenty_oldest_and_whoever_hears_no_wakeups_look_at_every_poll() {
-        assert_eq!(polls_to_skip(19, true), 0);
-        assert_eq!(polls_to_skip(99, false), 0);
-    }
-
-    #[test]
-    fn the_others_look_at_every_third_poll_at_least() {
-        assert_eq!(polls_to_skip(20, true), 1);
-        assert!((20..1_000).all(|older| polls_to_skip(older, true) <= 2));
-    }
 }

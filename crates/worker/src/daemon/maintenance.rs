@@ -14,12 +14,14 @@ use leasectl_core::{lease, repository, webhook};
 use tokio::sync::Notify;
 
 use super::metrics;
+use super::seniority::turns_per_own;
 use super::shared::Shared;
 
 /// How often the history's partitions are looked after.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// How often due fetches are looked for; a repository's own interval is counted in minutes.
+/// How often the five oldest workers look for due fetches, the others less often; a repository's own interval is
+/// counted in minutes.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Buries and sweeps whenever a look said so, until the future is dropped.
@@ -45,7 +47,8 @@ pub(crate) async fn schedule(shared: Arc<Shared>) {
     loop {
         let asked = shared.answer(ask_for_fetches(&shared)).await;
         let asked = asked.unwrap_or(Err(DatabaseError::NoAnswer));
-        tokio::time::sleep(outage.pause(asked, SCHEDULE_INTERVAL)).await;
+        let interval = SCHEDULE_INTERVAL * turns_per_own(shared.liveness.older());
+        tokio::time::sleep(outage.pause(asked, interval)).await;
     }
 }
 

@@ -25,6 +25,7 @@ mod per_lane;
 mod progress;
 mod rhythm;
 mod running;
+mod seniority;
 mod settings;
 mod settler;
 mod shared;

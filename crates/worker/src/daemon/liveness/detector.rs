@@ -3,7 +3,7 @@
 //!
 //! The five oldest workers ping more often than the others, and each of their pings tries for the
 //! detector's lock, so that few workers replace a dead detector as fast as many do. The more workers are
-//! older, the fewer of a worker's pings try: all of them together stay cheap, and whoever is left follows.
+//! older, the fewer of a worker's pings try.
 //! A worker that holds no lease has nothing to stop, and pings less often.
 
 use std::sync::Arc;
@@ -16,10 +16,8 @@ use leasectl_core::liveness::{
 use leasectl_core::time::BootInstant;
 
 use crate::daemon::outage::chain;
+use crate::daemon::seniority::{SENIORS, turns_per_own};
 use crate::daemon::shared::Shared;
-
-/// So many of the oldest workers are seniors: more than die at once when a host does that runs some of them.
-const SENIORS: usize = 5;
 
 /// How often a worker that does not detect does what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +25,7 @@ struct Pace {
     /// Time between two pings: a third of the silence that counts as cut off, or less, while anything runs.
     ping: Duration,
     /// One of so many pings tries for the detector's lock.
-    pings_per_try: usize,
+    pings_per_try: u32,
     /// Time between two looks at who is there, and so at how many are older. Whom a detector never saw
     /// hold its lock gets a longer grace from it, so those that may follow it look often.
     look_around: Duration,
@@ -42,15 +40,16 @@ fn pace(older: usize, busy: bool) -> Pace {
         return Pace {
             ping: Duration::from_millis(250),
             pings_per_try: 1,
-            look_around: Duration::from_secs(1),
+            look_around: Duration::from_secs(2),
         };
     }
     let rarer = if busy { 1 } else { IDLE };
-    let seconds_per_try = (older / SENIORS + 1).min(10);
+    let seconds_per_try = turns_per_own(older);
+    let may_follow_soon = older < 2 * SENIORS;
     Pace {
         ping: rarer * Duration::from_secs(1),
-        pings_per_try: (seconds_per_try / rarer as usize).max(1),
-        look_around: Duration::from_secs(10),
+        pings_per_try: (seconds_per_try / rarer).max(1),
+        look_around: Duration::from_secs(if may_follow_soon { 10 } else { 30 }),
     }
 }
 
@@ -58,12 +57,12 @@ fn pace(older: usize, busy: bool) -> Pace {
 #[derive(Debug, Default)]
 struct Turns {
     /// Pings since the last one that tried.
-    pings: usize,
+    pings: u32,
 }
 
 impl Turns {
     /// Whether the next ping tries.
-    fn tries(&mut self, pings_per_try: usize) -> bool {
+    fn tries(&mut self, pings_per_try: u32) -> bool {
         self.pings += 1;
         let tries = self.pings >= pings_per_try;
         if tries {
@@ -239,7 +238,7 @@ mod tests {
         for older in [5, 9, 10, 99, usize::MAX] {
             for busy in [true, false] {
                 let pace = pace(older, busy);
-                let between_tries = pace.ping * u32::try_from(pace.pings_per_try).unwrap();
+                let between_tries = pace.ping * pace.pings_per_try;
                 assert!(
                     between_tries <= Duration::from_secs(10),
                     "{older} older ones, busy: {busy}"
@@ -258,13 +257,15 @@ mod tests {
                 pace.look_around.as_secs(),
             )
         };
-        assert_eq!(pace(4, true), (250, 1, 1));
+        assert_eq!(pace(4, true), (250, 1, 2));
         assert_eq!(pace(5, true), (1_000, 2, 10));
-        assert_eq!(pace(29, true), (1_000, 6, 10));
-        assert_eq!(pace(500, true), (1_000, 10, 10));
+        assert_eq!(pace(9, true), (1_000, 2, 10));
+        assert_eq!(pace(10, true), (1_000, 3, 30));
+        assert_eq!(pace(29, true), (1_000, 6, 30));
+        assert_eq!(pace(500, true), (1_000, 10, 30));
         assert_eq!(pace(5, false), (3_000, 1, 10));
-        assert_eq!(pace(29, false), (3_000, 2, 10));
-        assert_eq!(pace(500, false), (3_000, 3, 10));
+        assert_eq!(pace(29, false), (3_000, 2, 30));
+        assert_eq!(pace(500, false), (3_000, 3, 30));
     }
 
     #[test]
@@ -279,7 +280,7 @@ mod tests {
         for busy in [true, false] {
             let tries_per_second = |older| {
                 let pace = pace(older, busy);
-                1.0 / (pace.ping.as_secs_f64() * pace.pings_per_try as f64)
+                1.0 / (pace.ping.as_secs_f64() * f64::from(pace.pings_per_try))
             };
             let all: f64 = (0..100).map(tries_per_second).sum();
             assert!(all < 50.0, "{all} tries per second");
