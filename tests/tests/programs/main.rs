@@ -17,6 +17,7 @@ mod hung;
 mod index;
 mod index_follows;
 mod json;
+mod like_git_grep;
 mod main_job;
 mod outage;
 mod queue;

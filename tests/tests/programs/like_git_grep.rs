@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "../../crates/leasectl-index/tests/like_git_grep/judge/mod.rs"]
+#[path = "../../../crates/leasectl-index/tests/like_git_grep/judge/mod.rs"]
 mod judge;
 
 use std::collections::BTreeSet;
