@@ -116,7 +116,7 @@ pub struct Absent {
 pub struct Sighting {
     /// Whether the server runs long enough for an absent lock to mean anything.
     pub settled: bool,
-    /// How many watched workers are older than the one that looked.
+    /// How many watched workers that beat and do not drain are older than the one that looked.
     pub older: usize,
     /// Watched workers whose lock was absent.
     pub absent: Vec<Absent>,

@@ -110,6 +110,7 @@ pub struct LivenessSession {
 struct Statements {
     ping: Statement,
     sight: Statement,
+    older: Statement,
     judge: Statement,
 }
 
@@ -212,7 +213,7 @@ impl LivenessSession {
         let absent = owners.into_iter().zip(keys).zip(graces).zip(judged);
         Ok(Sighting {
             settled: row.get("settled"),
-            older: usize::try_from(row.get::<_, i64>("older")).unwrap_or(usize::MAX),
+            older: older(&row),
             absent: absent
                 .map(|(((owner, key), grace), judged)| Absent {
                     owner: Owner::from(owner),
@@ -222,6 +223,15 @@ impl LivenessSession {
                 })
                 .collect(),
         })
+    }
+
+    /// Asks how many watched workers are older, without a look at their locks.
+    ///
+    /// # Errors
+    /// When the connection broke, or turned out to be pooled.
+    pub async fn older(&mut self, own: LivenessKey) -> Result<usize, LivenessError> {
+        let statement = self.statements().await?.older.clone();
+        Ok(older(&self.ask(&statement, &[&own.0]).await?))
     }
 
     /// Declares a worker dead and expires its leases; nothing when it is not dead after all.
@@ -317,6 +327,7 @@ impl LivenessSession {
             let prepared = Statements {
                 ping: prepare(client, include_str!("ping.sql")).await?,
                 sight: prepare(client, include_str!("sight.sql")).await?,
+                older: prepare(client, include_str!("older.sql")).await?,
                 judge: prepare(client, include_str!("judge.sql")).await?,
             };
             self.statements = Some(prepared);
@@ -339,6 +350,10 @@ impl LivenessSession {
             self.is_end_announced = true;
         }
     }
+}
+
+fn older(row: &Row) -> usize {
+    usize::try_from(row.get::<_, i64>("older")).unwrap_or(usize::MAX)
 }
 
 async fn prepare(client: &tokio_postgres::Client, sql: &str) -> Result<Statement, LivenessError> {

@@ -162,7 +162,7 @@ async fn no_statement_is_planned_again_for_each_call() {
 }
 
 /// What idle workers send all day, with the types of its parameters and some of them.
-const IDLE: [(&str, &str, &str); 4] = [
+const IDLE: [(&str, &str, &str); 6] = [
     (
         include_str!("../../src/lease/look.sql"),
         "(text, text[])",
@@ -173,6 +173,16 @@ const IDLE: [(&str, &str, &str); 4] = [
         include_str!("../../src/liveness/sight.sql"),
         "(integer)",
         "(1)",
+    ),
+    (
+        include_str!("../../src/liveness/older.sql"),
+        "(integer)",
+        "(1)",
+    ),
+    (
+        include_str!("../../src/worker/beat.sql"),
+        "(text, text, integer, text, boolean, float8, float8, jsonb, integer, float8, text)",
+        "('me', 'host', 1, '1', false, 10, 30, '{}', 1, 0.3, null)",
     ),
     (include_str!("../../src/repository/any_due.sql"), "", ""),
 ];

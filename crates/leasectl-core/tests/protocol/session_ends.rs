@@ -175,5 +175,27 @@ async fn a_worker_knows_how_many_of_the_watched_are_older() {
     for (older, worker) in workers.iter_mut().enumerate() {
         let sighting = worker.session.sight(worker.key).await.unwrap();
         assert_eq!(sighting.older, older);
+        assert_eq!(worker.session.older(worker.key).await.unwrap(), older);
     }
+}
+
+#[tokio::test]
+async fn who_drains_or_is_frozen_is_nobodys_elder() {
+    let fixture = Fixture::new().await;
+    fixture.watched("drains").await;
+    fixture.watched("frozen").await;
+    fixture.watched("works").await;
+    let mut youngest = fixture.watched("youngest").await;
+    for change in [
+        "set draining = true where owner like '%drains%'",
+        "set heartbeat_at = now() - 2 * heartbeat_interval where owner like '%frozen%'",
+    ] {
+        let change = format!("update leasectl.worker {change}");
+        assert_eq!(fixture.execute(&change, &[]).await, 1);
+    }
+    let sighting = youngest.session.sight(youngest.key).await.unwrap();
+    assert_eq!(sighting.older, 1);
+    assert_eq!(youngest.session.older(youngest.key).await.unwrap(), 1);
+    // They are watched all the same.
+    assert_eq!(sighting.absent, []);
 }

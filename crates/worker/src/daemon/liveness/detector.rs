@@ -1,7 +1,7 @@
 //! Proves that the session lives, and looks for workers whose lock is absent once it is this session's
 //! turn.
 //!
-//! The five oldest workers ping more often than the others, and each of their pings tries for the
+//! The seniors, who are the oldest workers, ping more often than the others, and each of their pings tries for the
 //! detector's lock, so that few workers replace a dead detector as fast as many do. The more workers are
 //! older, the fewer of a worker's pings try.
 //! A worker that holds no lease has nothing to stop, and pings less often.
@@ -26,9 +26,11 @@ struct Pace {
     ping: Duration,
     /// One of so many pings tries for the detector's lock.
     pings_per_try: u32,
-    /// Time between two looks at who is there, and so at how many are older. Whom a detector never saw
-    /// hold its lock gets a longer grace from it, so those that may follow it look often.
+    /// Time between two looks at how many are older.
     look_around: Duration,
+    /// Whether these looks see who is there, too. Whom a detector never saw hold its lock gets a longer grace
+    /// from it, so those that may follow it soon do.
+    sees_locks: bool,
 }
 
 /// How much rarer the pings of a worker are that holds no lease.
@@ -41,15 +43,16 @@ fn pace(older: usize, busy: bool) -> Pace {
             ping: Duration::from_millis(250),
             pings_per_try: 1,
             look_around: Duration::from_secs(2),
+            sees_locks: true,
         };
     }
     let rarer = if busy { 1 } else { IDLE };
     let seconds_per_try = turns_per_own(older);
-    let may_follow_soon = older < 2 * SENIORS;
     Pace {
         ping: rarer * Duration::from_secs(1),
         pings_per_try: (seconds_per_try / rarer).max(1),
-        look_around: Duration::from_secs(if may_follow_soon { 10 } else { 30 }),
+        look_around: Duration::from_secs(10),
+        sees_locks: older < 2 * SENIORS,
     }
 }
 
@@ -126,15 +129,15 @@ impl Detector {
         self.next_look = now + SIGHTING_INTERVAL;
         if !self.detects {
             // The first thing a session does is to see who is there: only those it misses soon.
-            if now >= self.next_look_around {
-                let seen = self.look(session).await?;
-                drop(seen);
+            let looks_around = now >= self.next_look_around;
+            if looks_around {
+                self.look_around(session).await?;
                 self.next_look_around = now + self.pace().look_around;
             }
             let pings_per_try = self.pace().pings_per_try;
             if self.turns.tries(pings_per_try) {
                 self.detects = session.ping().await?.detects;
-            } else {
+            } else if !looks_around {
                 session.answers().await?;
             }
             if !self.detects {
@@ -170,9 +173,25 @@ impl Detector {
     async fn look(&mut self, session: &mut LivenessSession) -> Result<Vec<Absent>, LivenessError> {
         let sent = BootInstant::now();
         let sighting: Sighting = session.sight(self.key).await?;
-        self.older = sighting.older;
-        self.shared.liveness.saw_older(sighting.older);
+        self.saw_older(sighting.older);
         Ok(self.sightings.saw(sent, BootInstant::now(), &sighting))
+    }
+
+    /// Who does not detect only takes note.
+    async fn look_around(&mut self, session: &mut LivenessSession) -> Result<(), LivenessError> {
+        if self.pace().sees_locks {
+            let seen = self.look(session).await?;
+            drop(seen);
+        } else {
+            let older = session.older(self.key).await?;
+            self.saw_older(older);
+        }
+        Ok(())
+    }
+
+    fn saw_older(&mut self, older: usize) {
+        self.older = older;
+        self.shared.liveness.saw_older(older);
     }
 
     async fn judge(
@@ -255,17 +274,18 @@ mod tests {
                 pace.ping.as_millis(),
                 pace.pings_per_try,
                 pace.look_around.as_secs(),
+                pace.sees_locks,
             )
         };
-        assert_eq!(pace(4, true), (250, 1, 2));
-        assert_eq!(pace(5, true), (1_000, 2, 10));
-        assert_eq!(pace(9, true), (1_000, 2, 10));
-        assert_eq!(pace(10, true), (1_000, 3, 30));
-        assert_eq!(pace(29, true), (1_000, 6, 30));
-        assert_eq!(pace(500, true), (1_000, 10, 30));
-        assert_eq!(pace(5, false), (3_000, 1, 10));
-        assert_eq!(pace(29, false), (3_000, 2, 30));
-        assert_eq!(pace(500, false), (3_000, 3, 30));
+        assert_eq!(pace(4, true), (250, 1, 2, true));
+        assert_eq!(pace(5, true), (1_000, 2, 10, true));
+        assert_eq!(pace(9, true), (1_000, 2, 10, true));
+        assert_eq!(pace(10, true), (1_000, 3, 10, false));
+        assert_eq!(pace(29, true), (1_000, 6, 10, false));
+        assert_eq!(pace(500, true), (1_000, 10, 10, false));
+        assert_eq!(pace(5, false), (3_000, 1, 10, true));
+        assert_eq!(pace(29, false), (3_000, 2, 10, false));
+        assert_eq!(pace(500, false), (3_000, 3, 10, false));
     }
 
     #[test]
