@@ -67,7 +67,7 @@ impl Hints {
     }
 
     /// Waits until no wakeups are listened for.
-    pub(crate) async fn until_deaf(&self) {
+    pub(crate) async fn until_not_listening(&self) {
         // The sender is here, so there is always an answer.
         let _ = self
             .listening
@@ -118,12 +118,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_does_not_listen_is_deaf() {
+    async fn nobody_listens_before_it_is_said_or_after_it_is_taken_back() {
         let hints = Hints::new();
-        hints.until_deaf().await;
+        hints.until_not_listening().await;
         hints.listens(true);
-        assert!(hints.until_deaf().now_or_never().is_none());
+        assert!(hints.until_not_listening().now_or_never().is_none());
         hints.listens(false);
-        hints.until_deaf().await;
+        hints.until_not_listening().await;
     }
 }

@@ -10,7 +10,7 @@ use leasectl_core::lease::{self, Outlook};
 use leasectl_core::wakeup;
 use tokio::sync::Notify;
 
-use super::seniority::turns_per_own;
+use super::seniority::until_own_turn;
 use super::shared::Shared;
 
 /// Looks at every poll until the future is dropped, and tells the other loops what there is to do.
@@ -23,17 +23,20 @@ pub(crate) async fn look_out(shared: Arc<Shared>, to_sweep: Arc<Notify>) {
         });
         let is_answered = looked.is_ok();
         tokio::time::sleep(outage.pause(looked, poll_interval)).await;
-        // What a poll finds, older workers find too and tell of: of leases that are over and that they cannot take
-        // themselves, and of jobs that come due. Should they be full, ready jobs that no wakeup told of have to wait
-        // for the look of a younger one.
-        let left_to_others = turns_per_own(shared.liveness.older()) - 1;
         if is_answered {
-            tokio::select! {
-                () = tokio::time::sleep(left_to_others * poll_interval) => {}
-                () = shared.registry.until(true) => {}
-                () = shared.hints.until_deaf() => {}
-            }
+            leave_to_older(&shared).await;
         }
+    }
+}
+
+/// Waits while older workers look. What they find that they cannot take, they tell of: leases that are over, and jobs
+/// that their sweeps made ready. Ready jobs that no wakeup told of wait for the look of whoever has room.
+async fn leave_to_older(shared: &Shared) {
+    let one_poll = || tokio::time::sleep(shared.settings.poll_interval);
+    tokio::select! {
+        () = until_own_turn(|| shared.liveness.older(), one_poll) => {}
+        () = shared.registry.until(true) => {}
+        () = shared.hints.until_not_listening() => {}
     }
 }
 
@@ -42,8 +45,7 @@ async fn look(shared: &Shared) -> Result<Outlook, DatabaseError> {
     let looking = async {
         let outlook = lease::look(&client, &shared.settings.owner).await?;
         // Younger workers do not look as often, and they may be who can.
-        let mut for_others = outlook.over.clone();
-        for_others.retain(|lane| !shared.kinds.serve(*lane) || shared.slots.free(*lane) == 0);
+        let for_others = shared.for_others(&outlook.over);
         if !for_others.is_empty() {
             wakeup::announce_over(&client, &for_others).await?;
         }

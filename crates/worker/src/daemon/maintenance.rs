@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use leasectl_core::database::{Client, DatabaseError};
 use leasectl_core::job;
-use leasectl_core::kind::FETCH;
-use leasectl_core::{lease, repository, webhook};
+use leasectl_core::kind::{FETCH, Lane};
+use leasectl_core::{lease, repository, wakeup, webhook};
 use tokio::sync::Notify;
 
 use super::metrics;
-use super::seniority::turns_per_own;
+use super::seniority::until_own_turn;
 use super::shared::Shared;
 
 /// How often the history's partitions are looked after.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// How often the five oldest workers look for due fetches, the others less often; a repository's own interval is
-/// counted in minutes.
+/// How often the seniors look for due fetches, the others less often; a repository's own interval is counted in
+/// minutes.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Buries and sweeps whenever a look said so, until the future is dropped.
@@ -47,8 +47,9 @@ pub(crate) async fn schedule(shared: Arc<Shared>) {
     loop {
         let asked = shared.answer(ask_for_fetches(&shared)).await;
         let asked = asked.unwrap_or(Err(DatabaseError::NoAnswer));
-        let interval = SCHEDULE_INTERVAL * turns_per_own(shared.liveness.older());
-        tokio::time::sleep(outage.pause(asked, interval)).await;
+        let one_interval = || tokio::time::sleep(SCHEDULE_INTERVAL);
+        tokio::time::sleep(outage.pause(asked, SCHEDULE_INTERVAL)).await;
+        until_own_turn(|| shared.liveness.older(), one_interval).await;
     }
 }
 
@@ -91,15 +92,26 @@ async fn sweep_once(shared: &Shared) -> Result<(), DatabaseError> {
 }
 
 async fn sweep_over(shared: &Shared, client: &Client) -> Result<(), DatabaseError> {
+    let mut lanes = Vec::new();
     for buried in lease::bury(client).await? {
         tracing::warn!(
             job = %buried.job_id, kind = buried.kind, lane = %buried.lane, state = buried.state,
             from_owner = %buried.owner, "ended a job whose lease was over and that may not run again"
         );
-        shared.hints.give([buried.lane]);
+        lanes.push(buried.lane);
     }
-    shared.hints.give(lease::sweep(client).await?.promoted);
-    Ok(())
+    lanes.extend(lease::sweep(client).await?.promoted);
+    tell(shared, client, &lanes).await
+}
+
+/// Tells this worker and the others of lanes that have ready jobs now: younger ones look less often.
+async fn tell(shared: &Shared, client: &Client, lanes: &[Lane]) -> Result<(), DatabaseError> {
+    let lanes: Vec<_> = Lane::ALL
+        .into_iter()
+        .filter(|lane| lanes.contains(lane))
+        .collect();
+    shared.hints.give(lanes.iter().copied());
+    wakeup::announce(client, &lanes).await
 }
 
 /// Enqueues a fetch for each repository that is due.
@@ -112,7 +124,7 @@ async fn ask_for_fetches(shared: &Shared) -> Result<(), DatabaseError> {
             tracing::debug!(%repo, "a fetch is due");
         }
         if !due.asked.is_empty() {
-            shared.hints.give([FETCH.lane]);
+            tell(shared, &client, &[FETCH.lane]).await?;
         }
         if !due.is_full() {
             return Ok(());

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use leasectl_core::database::{Client, Database, DatabaseError};
+use leasectl_core::kind::Lane;
 use leasectl_core::worker::WorkerRecord;
 use tokio_util::task::TaskTracker;
 
@@ -101,6 +102,16 @@ impl Shared {
             );
         }
         self.database.client().await
+    }
+
+    /// Those of the lanes from which others have to take: this worker has no room there, or takes nothing now.
+    pub(crate) fn for_others(&self, lanes: &[Lane]) -> Vec<Lane> {
+        let takes = !self.shutdown.is_requested()
+            && self.vigil.is_well()
+            && self.liveness.phase().may_claim();
+        let mut for_others = lanes.to_vec();
+        for_others.retain(|lane| !takes || self.slots.free(*lane) == 0);
+        for_others
     }
 
     /// Waits for the database's answer over that connection, but not for ever: a server ends its

@@ -10,6 +10,7 @@ mod cancelling;
 mod cut_off;
 mod death;
 mod draining;
+mod for_others;
 mod granted_time;
 mod handlers;
 mod leases;
