@@ -45,8 +45,10 @@ fn a_fence_without_its_lock_is_found() {
             sabotage: true,
             ..Plan::new(seed, FREEZES)
         };
-        let violations = run(&plan, say).violations;
-        violations.iter().any(|(_, found)| found.invariant == "I2")
+        let summary = run(&plan, say);
+        say(&summary.to_string());
+        let mut violations = summary.violations.iter();
+        violations.any(|(_, found)| found.invariant == "I2")
     };
     assert!((1..=ROUNDS).any(shows), "no round of {ROUNDS} shows it");
 }
