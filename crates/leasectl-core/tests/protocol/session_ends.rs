@@ -182,10 +182,11 @@ async fn a_worker_knows_how_many_of_the_watched_are_older() {
 #[tokio::test]
 async fn who_drains_or_is_frozen_is_nobodys_elder() {
     let fixture = Fixture::new().await;
-    fixture.watched("drains").await;
-    fixture.watched("frozen").await;
-    fixture.watched("works").await;
-    let mut youngest = fixture.watched("youngest").await;
+    let mut workers = Vec::new();
+    for name in ["drains", "frozen", "works", "youngest"] {
+        workers.push(fixture.watched(name).await);
+    }
+    let youngest = workers.last_mut().unwrap();
     for change in [
         "set draining = true where owner like '%drains%'",
         "set heartbeat_at = now() - 2 * heartbeat_interval where owner like '%frozen%'",
