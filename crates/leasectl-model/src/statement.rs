@@ -105,6 +105,10 @@ pub const OUTSIDE: &[(&str, &str)] = &[
         "owners of the model are told apart anyway",
     ),
     (
+        "liveness/older.sql",
+        "reads only: how rarely a worker looks, and any worker may look at any moment here",
+    ),
+    (
         "liveness/ping.sql",
         "asks whether the session lives, and elects the detector; any detector may look at any moment here",
     ),

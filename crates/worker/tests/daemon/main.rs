@@ -17,6 +17,7 @@ mod leases;
 mod metrics;
 mod outages;
 mod running;
+mod seniority;
 mod settling;
 mod silence;
 mod world;
