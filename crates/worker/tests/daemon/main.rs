@@ -17,7 +17,6 @@ mod leases;
 mod metrics;
 mod outages;
 mod running;
-mod seniority;
 mod settling;
 mod silence;
 mod world;

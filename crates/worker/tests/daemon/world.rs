@@ -183,7 +183,7 @@ impl World {
     }
 
     /// Waits until there is something to count.
-    pub(crate) async fn until_some(&self, count: &str, otherwise: &str) {
+    async fn until_some(&self, count: &str, otherwise: &str) {
         let client = self.database.client().await.expect("a connection");
         let deadline = Instant::now() + PATIENCE;
         loop {
