@@ -98,6 +98,8 @@ async fn sweep_over(shared: &Shared, client: &Client) -> Result<(), DatabaseErro
             job = %buried.job_id, kind = buried.kind, lane = %buried.lane, state = buried.state,
             from_owner = %buried.owner, "ended a job whose lease was over and that may not run again"
         );
+        // At once: should the sweep fail, nothing tells of this lane before the next poll.
+        shared.hints.give([buried.lane]);
         lanes.push(buried.lane);
     }
     lanes.extend(lease::sweep(client).await?.promoted);
