@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use leasectl_core::job::PublicState;
 use leasectl_core::liveness::DeathGrace;
-use leasectl_embedded::scratch::{ScratchServer, ScratchSettings};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::death::slow;
 use crate::granted_time::GrantedTime;
 use crate::handlers::{WORK, handler, no_op, stopped};
-use crate::world::World;
+use crate::reached::Reached;
 
 /// What a proxy does with connections.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,29 +21,6 @@ enum Line {
     Silent,
     /// Breaks them, and refuses new ones.
     Cut,
-}
-
-/// Stands between a worker and its server.
-struct Proxy {
-    port: u16,
-    line: watch::Sender<Line>,
-}
-
-impl Proxy {
-    async fn before(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let proxy = Self {
-            port: listener.local_addr().expect("bound").port(),
-            line: watch::Sender::new(Line::Open),
-        };
-        let line = proxy.line.clone();
-        tokio::spawn(async move {
-            while let Ok((inner, _)) = listener.accept().await {
-                tokio::spawn(pass(inner, port, line.subscribe()));
-            }
-        });
-        proxy
-    }
 }
 
 async fn pass(mut inner: TcpStream, port: u16, mut line: watch::Receiver<Line>) {
@@ -64,31 +40,12 @@ async fn pass(mut inner: TcpStream, port: u16, mut line: watch::Receiver<Line>) 
     }
 }
 
-/// A server that is reached both directly and through a proxy.
-struct Reached {
-    world: World,
-    proxy: Proxy,
-    /// The same through the proxy.
-    far: World,
-    _server: ScratchServer,
-}
-
-impl Reached {
-    async fn both_ways() -> Self {
-        let on_tcp = tokio::task::spawn_blocking(|| {
-            ScratchServer::start(ScratchSettings::new().on_tcp()).expect("a scratch server")
-        });
-        let server = on_tcp.await.expect("no panic");
-        let proxy = Proxy::before(server.port()).await;
-        let url = server.tcp_url("postgres").expect("a TCP URL");
-        let through = url.replace(&server.port().to_string(), &proxy.port.to_string());
-        Self {
-            world: World::at(&url).await,
-            far: World::at(&through).await,
-            proxy,
-            _server: server,
-        }
-    }
+/// A server behind a line that the test cuts.
+async fn behind_a_line() -> (Reached, watch::Sender<Line>) {
+    let line = watch::Sender::new(Line::Open);
+    let of_all = line.clone();
+    let reached = Reached::through(move |inner, port| pass(inner, port, of_all.subscribe()));
+    (reached.await, line)
 }
 
 /// How long a handler went on.
@@ -103,9 +60,7 @@ struct WentOn {
 /// A worker behind a proxy is cut off in that way; answers how long its handler went on.
 async fn cut_off(by: Line) -> WentOn {
     let time = GrantedTime::start();
-    let Reached {
-        world, proxy, far, ..
-    } = &Reached::both_ways().await;
+    let (Reached { world, far, .. }, line) = &behind_a_line().await;
     world.settle_server().await;
     let (told, mut hears) = mpsc::channel(2);
     let clock = time.clone();
@@ -127,14 +82,14 @@ async fn cut_off(by: Line) -> WentOn {
     hears.recv().await.expect("the handler runs");
     world.until_liveness(&worker.owner, "session").await;
     let cut = (Instant::now(), time.passed());
-    proxy.line.send_replace(by);
+    line.send_replace(by);
     let stopped = hears.recv().await.expect("the handler stops");
     let went_on = WentOn {
         by_clock: stopped.0 - cut.0,
         granted: stopped.1 - cut.1,
     };
     // Now the server notices as well, and others take over.
-    proxy.line.send_replace(Line::Cut);
+    line.send_replace(Line::Cut);
     let rival = slow(world.worker([no_op()])).start();
     world.until_state(job, PublicState::Completed).await;
     worker.shutdown.request();
@@ -176,9 +131,7 @@ async fn a_worker_whose_connections_fall_silent_stops_its_handlers_within_three_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_cut_off_for_long_hands_its_lease_back_before_it_takes_any_over() {
-    let Reached {
-        world, proxy, far, ..
-    } = &Reached::both_ways().await;
+    let (Reached { world, far, .. }, line) = &behind_a_line().await;
     let (told, mut hears) = mpsc::channel(4);
     let listening = handler(WORK, move |context| {
         let told = told.clone();
@@ -193,7 +146,7 @@ async fn a_worker_that_was_cut_off_for_long_hands_its_lease_back_before_it_takes
     let worker = far.worker([listening]).lease_ms(200, 4_000, 60_000);
     let worker = worker.with(|settings| settings.death_grace = None).start();
     assert_eq!(hears.recv().await, Some("runs"));
-    proxy.line.send_replace(Line::Cut);
+    line.send_replace(Line::Cut);
     assert_eq!(hears.recv().await, Some("stopped"));
     // Everybody may have the lease now, and whatever else is written takes longer than taking over.
     world.age_leases().await;
@@ -210,7 +163,7 @@ async fn a_worker_that_was_cut_off_for_long_hands_its_lease_back_before_it_takes
              for each statement execute function slow()",
         )
         .await;
-    proxy.line.send_replace(Line::Open);
+    line.send_replace(Line::Open);
     assert_eq!(hears.recv().await, Some("runs"));
     let again = world
         .until_job(job, "the second lease", |job| job.attempts.len() == 2)

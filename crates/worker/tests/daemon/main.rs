@@ -16,6 +16,7 @@ mod handlers;
 mod leases;
 mod metrics;
 mod outages;
+mod reached;
 mod running;
 mod settling;
 mod silence;
