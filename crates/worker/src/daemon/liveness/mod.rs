@@ -1,9 +1,10 @@
 //! Holds this worker's liveness lock, and detects the deaths of others, on a thread of its own.
 //!
-//! `keeper` holds the lock and holds it again, `detector` looks for locks that are absent, `phase` and
-//! `hindrance` decide without I/O what a worker may do meanwhile and when it tries again, and `board` tells the
-//! other loops.
+//! `keeper` holds the lock and holds it again, `detector` looks for locks that are absent, `beats`, `phase` and
+//! `hindrance` decide without I/O when it asks the server for what, what a worker may do while the lock is lost and
+//! when it tries again, and `board` tells the other loops.
 
+mod beats;
 mod board;
 mod detector;
 mod hindrance;
