@@ -29,12 +29,26 @@ pub(crate) struct RunningJob {
     pub(crate) key: LeaseKey,
     /// What its handler reported.
     pub(crate) progress: Arc<ProgressCell>,
-    lease: Mutex<Option<Lease>>,
-    trust: Mutex<Trust>,
+    hold: Mutex<Hold>,
     stop: CancellationToken,
     stop_asked: OnceLock<(StopReason, BootInstant)>,
     /// Since when a thread is inside the handler: it gives the thread back at its next await.
     on_thread_since: Mutex<Option<BootInstant>>,
+}
+
+/// What this worker has of a lease.
+struct Hold {
+    /// Nothing once somebody took it to settle it.
+    lease: Option<Lease>,
+    /// How long it may be trusted; heartbeats go on while it is settled.
+    trust: Trust,
+}
+
+impl Hold {
+    /// Whether the lease is being settled after its trust has ended: anybody may take it over.
+    fn is_overdue_settlement(&self, now: BootInstant, rules: &TrustRules) -> bool {
+        self.lease.is_none() && self.trust.verdict(now, rules) == trust::Verdict::TrustEnded
+    }
 }
 
 impl fmt::Debug for RunningJob {
@@ -59,8 +73,10 @@ impl RunningJob {
             kind,
             key: lease.key(),
             progress: Arc::new(ProgressCell::default()),
-            trust: Mutex::new(Trust::from_claim(lease.trusted_from())),
-            lease: Mutex::new(Some(lease)),
+            hold: Mutex::new(Hold {
+                trust: Trust::from_claim(lease.trusted_from()),
+                lease: Some(lease),
+            }),
             stop: CancellationToken::new(),
             stop_asked: OnceLock::new(),
             on_thread_since: Mutex::new(None),
@@ -69,8 +85,8 @@ impl RunningJob {
 
     /// What the handler is given; nothing when the lease is settled already.
     pub(crate) fn context(&self, database: &Database) -> Option<JobContext> {
-        let lease = locked(&self.lease);
-        let lease = lease.as_ref()?;
+        let hold = locked(&self.hold);
+        let lease = hold.lease.as_ref()?;
         Some(JobContext {
             job: lease.job().clone(),
             fence: lease.fence(),
@@ -112,17 +128,17 @@ impl RunningJob {
 
     /// Whether the lease was not taken to settle it yet.
     pub(crate) fn is_held(&self) -> bool {
-        locked(&self.lease).is_some()
+        locked(&self.hold).lease.is_some()
     }
 
     /// A heartbeat sent at that moment was answered for this lease.
     pub(crate) fn renewed(&self, sent: BootInstant, with_progress: bool) {
-        locked(&self.trust).renewed(sent, with_progress);
+        locked(&self.hold).trust.renewed(sent, with_progress);
     }
 
     /// Takes the lease to settle it; nothing when there is nothing to settle.
     pub(crate) fn end(self: &Arc<Self>, verdict: Verdict) -> Option<Finished> {
-        let lease = locked(&self.lease).take()?;
+        let lease = locked(&self.hold).lease.take()?;
         let settlement = match verdict {
             Verdict::Complete(result) => lease.complete(result),
             Verdict::Fail(error) => lease.fail(error),
@@ -136,8 +152,8 @@ impl RunningJob {
         })
     }
 
-    fn trust_verdict(&self, now: BootInstant, rules: &TrustRules) -> trust::Verdict {
-        locked(&self.trust).verdict(now, rules)
+    fn trust(&self) -> Trust {
+        locked(&self.hold).trust
     }
 }
 
@@ -173,9 +189,7 @@ impl Registry {
     pub(crate) fn overdue_settlements(&self, rules: &TrustRules) -> Vec<LeaseKey> {
         let now = BootInstant::now();
         let mut jobs = self.snapshot();
-        jobs.retain(|job| {
-            !job.is_held() && job.trust_verdict(now, rules) == trust::Verdict::TrustEnded
-        });
+        jobs.retain(|job| locked(&job.hold).is_overdue_settlement(now, rules));
         jobs.iter().map(|job| job.key).collect()
     }
 
@@ -271,8 +285,9 @@ impl Registry {
     ) -> Vec<(Arc<RunningJob>, StopReason)> {
         let mut stopped = Vec::new();
         for job in self.snapshot() {
-            let slept = stood_still.is_some_and(|at| locked(&job.trust).is_older_than(at));
-            let reason = match job.trust_verdict(now, rules) {
+            let trust = job.trust();
+            let slept = stood_still.is_some_and(|at| trust.is_older_than(at));
+            let reason = match trust.verdict(now, rules) {
                 trust::Verdict::Trusted => continue,
                 trust::Verdict::TrustEnded if slept => StopReason::StoodStill,
                 trust::Verdict::TrustEnded => StopReason::TrustEnded,
@@ -289,4 +304,28 @@ impl Registry {
 /// A lock whose holder panicked still guards a value that is whole: no update here is in two steps.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasectl_core::lease::LeaseSettings;
+
+    use super::*;
+
+    #[test]
+    fn a_settlement_is_overdue_once_the_trust_in_its_lease_has_ended() {
+        let second = Duration::from_secs(1);
+        let settings = LeaseSettings::default();
+        let rules = TrustRules::new(&settings, 5 * second);
+        let start = BootInstant::now();
+        let mut hold = Hold {
+            lease: None,
+            trust: Trust::from_claim(start),
+        };
+        let ends = settings.trust_window();
+        assert!(!hold.is_overdue_settlement(start + (ends - second), &rules));
+        assert!(hold.is_overdue_settlement(start + ends, &rules));
+        hold.trust.renewed(start + second, false);
+        assert!(!hold.is_overdue_settlement(start + ends, &rules));
+    }
 }
