@@ -97,7 +97,7 @@ fn slow_lease() -> LeaseSettings {
 }
 
 /// A worker of another host that holds its lock and does nothing else.
-async fn idler(world: &World, owner: &Owner) -> LivenessSession {
+pub(crate) async fn idler(world: &World, owner: &Owner) -> LivenessSession {
     let session = LivenessSession::open(&world.url).await.expect("a session");
     let key = session.next_key().await.expect("a key");
     assert!(session.hold(key).await.expect("an answer"));

@@ -18,6 +18,7 @@ mod metrics;
 mod outages;
 mod reached;
 mod running;
+mod seniority;
 mod settling;
 mod silence;
 mod world;
