@@ -23,11 +23,12 @@ pub struct Swept {
     pub due: usize,
     /// Jobs of `leasectl.enqueue` that joined their lanes.
     pub activated: usize,
-    /// Lanes in which a job became ready.
+    /// Lanes that something was moved in, or that had no holder, and that have a ready job now.
     pub promoted: Vec<Lane>,
 }
 
-/// Brings lanes into order; returns the lanes in which a job became ready, each once.
+/// Brings lanes into order; returns those that have a ready job then, each once. Whoever may claim it is to be told,
+/// even if it was ready before: claims pass over a job whose row is locked, as it may have been until now.
 ///
 /// # Errors
 /// When the database is away.

@@ -16,6 +16,17 @@ use crate::fixture::{FETCH, Fixture, done, owner};
 /// The very statement that accepts jobs, for a transaction that stays open.
 const ENQUEUE: &str = include_str!("../../../src/job/enqueue.sql");
 
+/// Finds what `leasectl.lane_head()` finds in a lane without a holder, once nobody holds the lock 7.
+const LANE_HEAD_BEHIND_A_GATE: &str = "
+    create or replace function leasectl.lane_head(repo_id uuid, lane text)
+    returns table (id uuid) language plpgsql stable as $$
+    begin
+      perform pg_advisory_xact_lock_shared(7);
+      return query
+        select w.id from leasectl.job w where w.state = 'waiting' and w.repo_id = $1 and w.lane = $2
+         order by w.rank, w.seq limit 1;
+    end $$";
+
 /// Accepts a `t_fetch` with a note in the session's transaction; returns its stored state.
 async fn enqueue(session: &Session, stage: &Stage, note: &str) -> String {
     let (kinds, lanes) = (vec!["t_fetch"], vec!["fetch"]);
@@ -171,6 +182,42 @@ async fn a_finished_job_is_run_again_beside_an_equal_waiting_one() {
         assert_eq!(lease.job().id, id);
         stage.fixture.settle(lease.complete(done())).await;
     }
+}
+
+#[tokio::test]
+async fn a_promotion_that_comes_second_tells_of_the_job_that_it_hid_from_a_claim() {
+    let (stage, lease) = Stage::with_a_lease().await;
+    let next = stage.fixture.enqueue(stage.repo, &FETCH, "next").await;
+    let ends = "delete from leasectl.job where id = $1";
+    stage.fixture.execute(ends, &[&stage.id.as_uuid()]).await;
+    drop(lease);
+    // Between its look for the lane's head and the lock on that job's row a promotion waits here.
+    stage.fixture.execute(LANE_HEAD_BEHIND_A_GATE, &[]).await;
+    let gate = Session::open(&stage.fixture).await;
+    gate.says("select pg_advisory_lock(7)").await;
+
+    let second = Session::open(&stage.fixture).await;
+    let patient =
+        "begin; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0";
+    second.says(patient).await;
+    let lanes = [(stage.repo, Lane::Fetch)];
+    let second = second.starts(async move |client| {
+        let told = lease::promote(&client, &lanes).await.unwrap();
+        (client, told)
+    });
+    second.waits_for(&stage.fixture, gate.pid).await;
+    let first = "update leasectl.job set state = 'ready' where id = $1";
+    let next = next.job_id.as_uuid();
+    assert_eq!(stage.fixture.execute(first, &[&next]).await, 1);
+    gate.says("select pg_advisory_unlock(7)").await;
+    let (second, told) = second.ends().await;
+
+    // The claim that the first promotion's wakeup led to.
+    let me = owner("me");
+    assert!(stage.fixture.claim(&me, Lane::Fetch, 1).await.is_empty());
+    second.says("commit").await;
+    assert_eq!(told, [Lane::Fetch]);
+    assert_eq!(stage.fixture.claim(&me, Lane::Fetch, 1).await.len(), 1);
 }
 
 #[tokio::test]

@@ -275,9 +275,8 @@ impl Model {
         self.jobs[job].staged = false;
     }
 
-    /// Brings lanes into order; returns those in which a job became ready.
+    /// Brings lanes into order; returns those that have a ready job then.
     fn promote(&mut self, places: &BTreeSet<(usize, Lane)>) -> Vec<Lane> {
-        let mut promoted = Vec::new();
         for place in places {
             let Some(first) = self.first_waiting(*place) else {
                 continue;
@@ -297,10 +296,17 @@ impl Model {
                 first.state = State::Scheduled;
             } else {
                 first.state = State::Ready;
-                promoted.push(place.1);
             }
         }
-        promoted
+        let is_ready = |place: &&(usize, Lane)| {
+            let holder = self.holder(**place);
+            holder.is_some_and(|held| self.jobs[held].state == State::Ready)
+        };
+        places
+            .iter()
+            .filter(is_ready)
+            .map(|place| place.1)
+            .collect()
     }
 
     pub(super) fn sweep(&mut self) {
