@@ -182,9 +182,12 @@ fn said(
 }
 
 fn accepted(service: &Service, fetches: &[AskedFetch]) -> WebhookAnswer {
-    let fresh = fetches.iter().filter(|fetch| !fetch.deduplicated);
-    for _ in fresh {
+    // Also when each is an equal one that was there before: it may be due earlier now, or could not be claimed while the
+    // delivery held it.
+    if !fetches.is_empty() {
         service.notifier.notify([FETCH.lane]);
+    }
+    for _ in fetches.iter().filter(|fetch| !fetch.deduplicated) {
         metrics::counter!("leasectl_jobs_enqueued_total", "kind" => FETCH.name).increment(1);
     }
     let jobs = fetches.iter().map(|fetch| AskedJob {
