@@ -1,13 +1,20 @@
 //! What the youngest of many workers leaves to older ones.
 
+use std::time::Duration;
+
 use leasectl_core::ids::Owner;
+use leasectl_embedded::scratch::ScratchServer;
 
 use crate::death::idler;
 use crate::handlers::no_op;
-use crate::world::{World, until};
+use crate::world::World;
 
 /// The server has run the statement that only counts who is older.
 const COUNTED: &str = ": -- How many watched workers at work are older";
+
+fn log_of(server: &ScratchServer) -> String {
+    std::fs::read_to_string(server.log_path()).expect("a log")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_ten_are_older_than_counts_them() {
@@ -25,11 +32,17 @@ async fn whom_ten_are_older_than_counts_them() {
     world.sql("alter system set log_statement = 'all'").await;
     world.sql("select pg_reload_conf()").await;
     let youngest = world.worker([no_op()]).start();
-    until("the youngest counts", || {
-        let log = std::fs::read_to_string(server.log_path()).expect("a log");
-        log.lines()
+    let mut looks = tokio::time::interval(Duration::from_millis(200));
+    let counted = async {
+        while !log_of(&server)
+            .lines()
             .any(|line| line.contains("execute") && line.contains(COUNTED))
-    })
-    .await;
+        {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), counted)
+        .await
+        .expect("the youngest counts");
     youngest.drain().await;
 }

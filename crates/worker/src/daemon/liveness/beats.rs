@@ -190,9 +190,16 @@ mod tests {
     #[test]
     fn a_look_around_that_failed_is_made_again_at_the_next_beat() {
         let start = BootInstant::now();
-        let mut beats = Beats::new(start);
-        beats.begin(start + SECOND);
-        assert_eq!(beats.around(true), Some(Around::Locks));
+        let mut beats = with_older(10, start);
+        beats.begin(start);
+        beats.looked_around(true);
+        for seconds in [10, 11] {
+            beats.begin(start + seconds * SECOND);
+            assert_eq!(beats.around(true), Some(Around::Count), "{seconds} s");
+        }
+        beats.looked_around(true);
+        beats.begin(start + 12 * SECOND);
+        assert_eq!(beats.around(true), None);
     }
 
     #[test]
