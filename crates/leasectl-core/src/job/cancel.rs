@@ -1,6 +1,6 @@
 //! Cancelling: ending a job that has not run, or asking a running one to stop.
 
-use super::{PublicState, lookup, promote_lane};
+use super::{PublicState, lookup, promote_lane_quietly};
 use crate::database::{Database, DatabaseError};
 use crate::ids::JobId;
 use crate::wakeup;
@@ -48,7 +48,7 @@ async fn try_cancel(database: &Database, id: JobId) -> Result<CancelOutcome, Dat
         });
     };
     if row.get("ended") {
-        promote_lane(&client, row.get("repo_id"), row.get("lane")).await?;
+        promote_lane_quietly(&client, row.get("repo_id"), row.get("lane")).await;
         Ok(CancelOutcome::Cancelled)
     } else {
         wakeup::announce_cancel(&client, id).await?;

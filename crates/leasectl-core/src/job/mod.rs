@@ -27,14 +27,17 @@ fn state_of(name: &str) -> Result<PublicState, DatabaseError> {
     PublicState::from_sql_name(name)
 }
 
-/// Promotes one lane after a job left it or came to it.
-async fn promote_lane(
-    client: &Client,
-    repo: uuid::Uuid,
-    lane: &str,
-) -> Result<Vec<crate::kind::Lane>, DatabaseError> {
-    let lane = lane
-        .parse()
-        .map_err(|_| DatabaseError::UnknownValue(lane.to_owned()))?;
-    crate::lease::promote(client, &[(repo.into(), lane)]).await
+/// Promotes one lane after a job left it or came to it, and wakes whoever may run its first one. That has happened
+/// whatever becomes of this; the next poll and its sweep find the lane as well.
+async fn promote_lane_quietly(client: &Client, repo: uuid::Uuid, lane: &str) {
+    let promoted = async {
+        let lane = lane
+            .parse()
+            .map_err(|_| DatabaseError::UnknownValue(lane.to_owned()))?;
+        let ready = crate::lease::promote(client, &[(repo.into(), lane)]).await?;
+        crate::wakeup::announce(client, &ready).await
+    };
+    if let Err(error) = promoted.await {
+        tracing::debug!(%error, lane, "the next poll promotes what waits in the lane");
+    }
 }

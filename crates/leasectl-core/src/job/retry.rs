@@ -1,9 +1,8 @@
 //! Retrying: running a finished job again.
 
-use super::{PublicState, lookup, promote_lane};
+use super::{PublicState, lookup, promote_lane_quietly};
 use crate::database::{Database, DatabaseError};
 use crate::ids::JobId;
-use crate::wakeup;
 
 /// What came of a retry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +29,6 @@ pub async fn retry(database: &Database, id: JobId) -> Result<RetryOutcome, Datab
             None => RetryOutcome::NotFound,
         });
     };
-    let promoted = promote_lane(&client, row.get("repo_id"), row.get("lane")).await?;
-    wakeup::announce(&client, &promoted).await?;
+    promote_lane_quietly(&client, row.get("repo_id"), row.get("lane")).await;
     Ok(RetryOutcome::Accepted)
 }

@@ -20,6 +20,8 @@ pub enum Settled {
     Applied {
         /// The state that the job is in.
         state: PublicState,
+        /// Jobs waited for its lane: the first of them is ready now, unless somebody was quicker.
+        lane_waits: bool,
     },
     /// It took effect earlier; the answer was lost on the way.
     AlreadyApplied,
@@ -64,8 +66,10 @@ pub async fn settle(
     let mut waiting = Vec::new();
     for row in &rows {
         let key = key_of(row.get("id"), row.get("token"));
-        applied.insert(key, PublicState::from_sql_name(row.get("state"))?);
-        if row.get("lane_waits") {
+        let lane_waits = row.get("lane_waits");
+        let state = PublicState::from_sql_name(row.get("state"))?;
+        applied.insert(key, Settled::Applied { state, lane_waits });
+        if lane_waits {
             let repo: uuid::Uuid = row.get("repo_id");
             waiting.push((RepoId::from(repo), lane_of(row.get("lane"))?));
         }
@@ -75,7 +79,7 @@ pub async fn settle(
     Ok(settlements
         .iter()
         .map(|settlement| match applied.get(&settlement.key) {
-            Some(state) => Settled::Applied { state: *state },
+            Some(applied) => *applied,
             None if before.contains(&settlement.key) => Settled::AlreadyApplied,
             None => Settled::LeaseLost,
         })
@@ -94,7 +98,7 @@ async fn promote_quietly(client: &Client, lanes: &[(RepoId, Lane)]) {
 async fn settled_before(
     client: &Client,
     settlements: &[Settlement],
-    applied: &HashMap<LeaseKey, PublicState>,
+    applied: &HashMap<LeaseKey, Settled>,
 ) -> Result<Vec<LeaseKey>, DatabaseError> {
     let unknown = settlements
         .iter()

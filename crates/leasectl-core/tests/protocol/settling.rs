@@ -22,7 +22,8 @@ async fn a_completed_job_leaves_the_hot_table_with_its_result() {
     assert_eq!(
         settled,
         Settled::Applied {
-            state: PublicState::Completed
+            state: PublicState::Completed,
+            lane_waits: false,
         }
     );
     assert_eq!(fixture.count("select count(*) from leasectl.job").await, 0);

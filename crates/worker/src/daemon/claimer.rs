@@ -19,8 +19,7 @@ use super::liveness::Stops;
 use super::outage::{Outage, chain};
 use super::pacing::{Pacing, Room, Step};
 use super::running::{Finished, RunningJob};
-use super::settler::announce_released;
-use super::shared::Shared;
+use super::shared::{Heard, Shared};
 use super::unheard::Unheard;
 use super::verdict::Verdict;
 
@@ -240,10 +239,9 @@ impl Claimer {
             let settled = settle(client, &releases).await?;
             Ok((releases, settled))
         };
-        let no_answer = || Err(DatabaseError::NoAnswer);
         let released = self.shared.answer(released).await;
-        let (releases, settled) = released.unwrap_or_else(no_answer)?;
-        announce_released(&self.shared, client, &releases).await;
+        let (releases, settled) = released.unwrap_or(Err(DatabaseError::NoAnswer))?;
+        let lanes = releases.iter().map(|release| release.lane).collect();
         for (lease, settled) in releases.iter().zip(settled) {
             if settled == Settled::LeaseLost {
                 // Others took it over between the two statements.
@@ -258,7 +256,10 @@ impl Claimer {
             }
         }
         self.unheard.looked(Instant::now());
-        Ok(())
+        match self.shared.wake_others(client, lanes).await {
+            Heard::Something => Ok(()),
+            Heard::Nothing => Err(DatabaseError::NoAnswer),
+        }
     }
 
     fn tell_ready(&mut self) {

@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leasectl_core::database::{Client, DatabaseError};
+use leasectl_core::database::DatabaseError;
+use leasectl_core::kind::Lane;
 use leasectl_core::lease::{Outcome, Settled, Settlement, settle};
-use leasectl_core::wakeup;
 use tokio::sync::{Mutex, mpsc};
 
 use super::outage::{Outage, chain};
 use super::running::{Finished, RunningJob};
-use super::shared::Shared;
+use super::shared::{Heard, Shared};
 use super::verdict::StopReason;
 
 /// How often a statement that the server refuses, rather than cannot answer, is repeated.
@@ -127,11 +127,16 @@ impl Settler {
 
     async fn send_once(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, DatabaseError> {
         let client = self.shared.database.client().await?;
-        let settled = self.shared.answer(settle(&client, settlements)).await;
-        if matches!(settled, Some(Ok(_))) {
-            announce_released(&self.shared, &client, settlements).await;
+        let answer = self.shared.answer(settle(&client, settlements)).await;
+        let Some(Ok(settled)) = answer else {
+            return self.shared.heard(client, answer);
+        };
+        let left = left_to_others(&self.shared, settlements, &settled);
+        // What was settled stays settled.
+        if self.shared.wake_others(&client, left).await == Heard::Nothing {
+            drop(self.shared.database.give_up(client));
         }
-        self.shared.heard(client, settled)
+        Ok(settled)
     }
 
     fn applied(&self, batch: &Batch, settled: &[Settled]) {
@@ -182,20 +187,25 @@ impl Settler {
     }
 }
 
-/// Wakes others for what was handed back: they need not wait for their next poll, nor for this worker to
-/// have ended.
-pub(super) async fn announce_released(
+/// The lanes with jobs that others are to take, who need not wait for their next poll, nor for this worker to have
+/// ended: what it handed back, and what waited in lanes that it has no room for or takes nothing from now.
+fn left_to_others(
     shared: &Shared,
-    client: &Client,
     settlements: &[Settlement],
-) {
-    let released = settlements
-        .iter()
-        .filter(|s| *s.outcome() == Outcome::Released);
-    let lanes: BTreeSet<_> = released.map(|settlement| settlement.lane).collect();
-    let lanes: Vec<_> = lanes.into_iter().collect();
-    let announced = shared.answer(wakeup::announce(client, &lanes)).await;
-    if let Some(Err(error)) = announced {
-        tracing::debug!(error = chain(&error), "released jobs are found by polling");
+    settled: &[Settled],
+) -> BTreeSet<Lane> {
+    let (mut released, mut freed) = (BTreeSet::new(), BTreeSet::new());
+    for (settlement, settled) in settlements.iter().zip(settled) {
+        if *settlement.outcome() == Outcome::Released {
+            released.insert(settlement.lane);
+        } else if let Settled::Applied {
+            lane_waits: true, ..
+        } = settled
+        {
+            freed.insert(settlement.lane);
+        }
     }
+    let freed: Vec<_> = freed.into_iter().collect();
+    released.extend(shared.for_others(&freed));
+    released
 }

@@ -1,11 +1,13 @@
 //! What the loops of one worker share.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
 use leasectl_core::database::{Client, Database, DatabaseError};
 use leasectl_core::kind::Lane;
+use leasectl_core::wakeup;
 use leasectl_core::worker::WorkerRecord;
 use tokio_util::task::TaskTracker;
 
@@ -13,13 +15,22 @@ use super::handler::{Handlers, ServedKinds};
 use super::handler_threads::HandlerThreads;
 use super::hints::Hints;
 use super::liveness::LivenessBoard;
-use super::outage::OutageBoard;
+use super::outage::{OutageBoard, chain};
 use super::running::Registry;
 use super::settings::WorkerSettings;
 use super::shutdown::Shutdown;
 use super::slots::Slots;
 use super::trust::TrustRules;
 use super::vigil::Vigil;
+
+/// Whether a connection still speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// An answer came, if only that it is broken.
+    Something,
+    /// None came in time: the connection is to be given up.
+    Nothing,
+}
 
 /// What the loops of one worker share.
 pub(crate) struct Shared {
@@ -106,12 +117,30 @@ impl Shared {
 
     /// Those of the lanes from which others have to take: this worker has no room there, or takes nothing now.
     pub(crate) fn for_others(&self, lanes: &[Lane]) -> Vec<Lane> {
-        let takes = !self.shutdown.is_requested()
-            && self.vigil.is_well()
-            && self.liveness.phase().may_claim();
         let mut for_others = lanes.to_vec();
-        for_others.retain(|lane| !takes || self.slots.free(*lane) == 0);
+        for_others.retain(|lane| !self.takes() || self.slots.free(*lane) == 0);
         for_others
+    }
+
+    /// Whether this worker would take jobs now, if it had room for them.
+    pub(crate) fn takes(&self) -> bool {
+        !self.shutdown.is_requested() && self.vigil.is_well() && self.liveness.phase().may_claim()
+    }
+
+    /// Wakes others for jobs in those lanes. What they do not hear of they find by polling.
+    pub(crate) async fn wake_others(&self, client: &Client, lanes: BTreeSet<Lane>) -> Heard {
+        let lanes: Vec<_> = lanes.into_iter().collect();
+        match self.answer(wakeup::announce(client, &lanes)).await {
+            Some(Ok(())) => Heard::Something,
+            Some(Err(error)) => {
+                tracing::debug!(
+                    error = chain(&error),
+                    "the others find their jobs by polling"
+                );
+                Heard::Something
+            }
+            None => Heard::Nothing,
+        }
     }
 
     /// Waits for the database's answer over that connection, but not for ever: a server ends its

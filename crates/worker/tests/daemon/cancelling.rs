@@ -29,7 +29,7 @@ async fn cancelling_a_running_job_stops_its_handler_at_once() {
     let worker = listening_only(world.worker([gate.handler(WORK)])).start();
     let job = world.one_job().await;
     until("the handler runs", || gate.entered() == 1).await;
-    world.until_somebody_listens().await;
+    world.until_listening(1).await;
     let outcome = cancel(&world.database, job).await.expect("an answer");
     assert!(matches!(outcome, CancelOutcome::Requested), "{outcome:?}");
     let ended = world.until_state(job, PublicState::Cancelled).await;

@@ -151,7 +151,7 @@ async fn the_job_of_a_worker_that_vanished_runs_elsewhere_after_its_grace() {
         .with(|settings| settings.poll_interval = Duration::from_secs(60))
         .start();
     world.until_detected().await;
-    world.until_somebody_listens().await;
+    world.until_listening(1).await;
     let vanished = (Instant::now(), time.passed());
     drop(session);
     let started = hears.recv().await.expect("it runs");
@@ -208,7 +208,7 @@ async fn when_the_six_oldest_workers_vanish_together_the_seventh_sees_it() {
         .with(|settings| settings.poll_interval = Duration::from_secs(60))
         .start();
     world.until_liveness(&worker.owner, "session").await;
-    world.until_somebody_listens().await;
+    world.until_listening(1).await;
     drop(vanishing);
     let done = world.until_state(job, PublicState::Completed).await;
     let error = done.attempts[0].error.as_ref().expect("it was lost");

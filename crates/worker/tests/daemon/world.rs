@@ -172,23 +172,23 @@ impl World {
         // Of this database: the tests share a server.
         let waiting = "select count(*) from pg_stat_activity \
                         where datname = current_database() and wait_event in ('advisory', 'transactionid', 'tuple')";
-        self.until_some(waiting, "nobody waits").await;
+        self.until_count(waiting, 1, "nobody waits").await;
     }
 
-    /// Waits until a worker would hear a wakeup.
-    pub(crate) async fn until_somebody_listens(&self) {
+    /// Waits until so many workers would hear a wakeup.
+    pub(crate) async fn until_listening(&self, workers: i64) {
         let listening = "select count(*) from pg_stat_activity \
                           where datname = current_database() and query ilike 'listen %' and state = 'idle'";
-        self.until_some(listening, "nobody listens").await;
+        self.until_count(listening, workers, "too few listen").await;
     }
 
-    /// Waits until there is something to count.
-    async fn until_some(&self, count: &str, otherwise: &str) {
+    /// Waits until there are so many.
+    async fn until_count(&self, count: &str, wanted: i64, otherwise: &str) {
         let client = self.database.client().await.expect("a connection");
         let deadline = Instant::now() + PATIENCE;
         loop {
             let row = client.query_one(count, &[]).await.expect("an answer");
-            if row.get::<_, i64>(0) > 0 {
+            if row.get::<_, i64>(0) >= wanted {
                 return;
             }
             assert!(Instant::now() < deadline, "{otherwise}");

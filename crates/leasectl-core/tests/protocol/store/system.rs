@@ -289,7 +289,7 @@ impl Store {
             }
             self.held[n].settlement = Some(settlement);
             answers.push(match settled {
-                Settled::Applied { state } => Ok(state),
+                Settled::Applied { state, .. } => Ok(state),
                 Settled::AlreadyApplied => Err(true),
                 Settled::LeaseLost => Err(false),
             });
