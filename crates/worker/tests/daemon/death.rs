@@ -338,7 +338,11 @@ async fn a_worker_that_may_not_hold_its_lock_again_hands_back_what_it_runs() {
     world.settle_server().await;
     let gate = Gate::closed();
     let job = world.one_job().await;
-    let worker = slow(world.worker([gate.handler(WORK)])).start();
+    // A server that does not answer within the grace counts as down, which frees every lock: a busy one has seconds.
+    let grace = DeathGrace::new(Duration::from_secs(3)).expect("a grace");
+    let worker = slow(world.worker([gate.handler(WORK)]))
+        .with(|settings| settings.death_grace = Some(grace))
+        .start();
     until("the handler runs", || gate.entered() == 1).await;
     world.until_liveness(&worker.owner, "session").await;
     world
